@@ -1,0 +1,1 @@
+"""From exchange to finding: contracts, validation, and everything that judges HTTP traffic. Never imports the mock."""

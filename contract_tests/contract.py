@@ -1,0 +1,193 @@
+"""A contract: one provider's document and overlay, loaded once, for every library that needs it.
+
+Connexion routes a reduced 3.0 view (it reads nothing newer), openapi-core judges the whole of document plus
+overlay, and people ask for operations by id. Nothing that routes is ever what validates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jsonschema_path import SchemaPath
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+from contract_tests.exchange import Exchange, Request
+from contract_tests.finding import Finding
+from contract_tests.overlay import apply_overlay
+from contract_tests.source import Source, SourceError
+from contract_tests.validation import Validator, findings
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+_UNROUTED_PATH = "/x-unrouted"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation. `path` is the whole path pattern, base path included; `method` is in upper case."""
+
+    id: str
+    method: str
+    path: str
+    key: tuple[str, str] = field(repr=False)  # (path as in the document, method as in the document)
+    pattern: re.Pattern[str] = field(repr=False)
+
+
+class Contract:
+    """What a provider promises: `Contract.load(name, document, overlay)`.
+
+    `document` is the published one, `merged` has the overlay applied. `base_path` comes from the first server.
+    `error_format` names the shape of the provider's errors (the overlay's `x-error-format`). `unrouted` stands for
+    requests that reach no operation; what may be answered there is the overlay's `x-unrouted`.
+    """
+
+    def __init__(self, name: str, document: dict[str, Any], merged: dict[str, Any]) -> None:
+        self.name = name
+        self.document = document
+        self.merged = merged
+        self.error_format: str = merged.get("x-error-format", name)
+        self.base_path = _base_path(document)
+        self.operations = {operation.id: operation for operation in self._operations()}
+        unrouted = {"operationId": "unrouted", "responses": merged.get("x-unrouted", {}).get("responses", {}), "security": []}
+        self.unrouted = Operation("", "GET", _UNROUTED_PATH, (_UNROUTED_PATH, "get"), re.compile("(?!)"))
+        self._merged = Validator(self._served(merged, {_UNROUTED_PATH: {"get": unrouted}}))
+
+    @classmethod
+    def load(cls, name: str, document: Path, overlay: Path | None = None) -> Contract:
+        """Read, merge and check; raises SourceError with file, line and pointer for whatever is wrong."""
+        source = Source(document)
+        _check_document(source, source.data, "this document")
+        merged = source.data
+        if overlay is not None:
+            overlay_source = Source(overlay)
+            merged = apply_overlay(source.data, overlay_source)
+            _check_document(source, merged, f"this document with {overlay} applied")
+        return cls(name, source.data, merged)
+
+    def check_request(self, operation: Operation, request: Request) -> list[Finding]:
+        """Everything in which `request` breaks the contract; empty if it keeps it."""
+        if self._merged.request_ok(operation.key, request):
+            return []
+        errors = self._merged.request_errors(operation.key, request)
+        if not errors:
+            return []
+        published = set()
+        if operation is not self.unrouted:
+            published_errors = self._published.request_errors(operation.key, request)
+            published = {_where(f) for f in findings(published_errors, "request", operation.id, "published")}
+        return _levelled(findings(errors, "request", operation.id, "overlay"), published)
+
+    def check_response(self, operation: Operation, exchange: Exchange) -> list[Finding]:
+        """Everything in which the response of `exchange` breaks the contract; empty if it keeps it."""
+        if self._merged.response_ok(operation.key, exchange.response):
+            return []
+        errors = self._merged.response_errors(operation.key, exchange.request, exchange.response)
+        if not errors:
+            return []
+        published = set()
+        if operation is not self.unrouted:
+            published_errors = self._published.response_errors(operation.key, exchange.request, exchange.response)
+            published = {_where(f) for f in findings(published_errors, "response", operation.id, "published")}
+        return _levelled(findings(errors, "response", operation.id, "overlay"), published)
+
+    def methods_at(self, path: str) -> list[str]:
+        """The methods that operations offer at a concrete path, e.g. for an `Allow` header."""
+        return sorted({operation.method for operation in self.operations.values() if operation.pattern.fullmatch(path)})
+
+    def routing_view(self) -> dict[str, Any]:
+        """An OpenAPI 3.0 document with just what Connexion needs to route and authenticate.
+
+        Names are prefixed with the contract's own, so that the views of several contracts can be merged.
+        """
+        paths: dict[str, Any] = {}
+        schemes = self.merged.get("components", {}).get("securitySchemes", {})
+        # Routers take the first match: literal segments before templated ones, as OpenAPI has it.
+        for operation in sorted(self.operations.values(), key=_specificity):
+            path, method = operation.key
+            original = self.merged["paths"][path][method]
+            names = re.findall(r"\{([^}]+)\}", path)
+            paths.setdefault(operation.path, {})[method] = {
+                "operationId": f"{self.name}/{operation.id}",
+                "parameters": [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names],
+                "responses": {"default": {"description": ""}},
+                "security": [
+                    {f"{self.name}.{scheme}": scopes for scheme, scopes in requirement.items()}
+                    for requirement in original.get("security", self.merged.get("security", []))
+                ],
+            }
+        return {
+            "openapi": "3.0.3",
+            "info": {"title": self.name, "version": "1"},
+            "paths": paths,
+            "components": {"securitySchemes": {f"{self.name}.{name}": scheme for name, scheme in schemes.items()}},
+        }
+
+    @cached_property
+    def _published(self) -> Validator:
+        return Validator(self._served(self.document, {}))
+
+    def _served(self, document: dict[str, Any], more_paths: dict[str, Any]) -> dict[str, Any]:
+        """The document as if served from this machine: one server, whatever hosts it names."""
+        return {**document, "servers": [{"url": self.base_path or "/"}], "paths": {**document["paths"], **more_paths}}
+
+    def _operations(self) -> list[Operation]:
+        result = []
+        for path, item in self.merged["paths"].items():
+            for method in METHODS:
+                if method in item:
+                    whole = self.base_path + path
+                    pattern = "".join(
+                        "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]+\})", whole)
+                    )
+                    operation_id = item[method].get("operationId") or f"{method.upper()} {path}"
+                    result.append(Operation(operation_id, method.upper(), whole, (path, method), re.compile(pattern)))
+        return result
+
+
+def _specificity(operation: Operation) -> tuple[int, list[bool]]:
+    segments = operation.path.split("/")
+    return -len(segments), [segment.startswith("{") for segment in segments]
+
+
+def _where(finding: Finding) -> tuple[str, str]:
+    return finding.rule, finding.pointer
+
+
+def _levelled(found: Any, published: set[tuple[str, str]]) -> list[Finding]:
+    """Findings that the published document makes too are of its level."""
+    return [
+        Finding(f.rule, "published", f.operation, f.pointer, f.problem, f.expected, f.got) if _where(f) in published else f
+        for f in found
+    ]
+
+
+def _base_path(document: dict[str, Any]) -> str:
+    servers = document.get("servers") or [{"url": ""}]
+    return urlsplit(str(servers[0].get("url", ""))).path.rstrip("/")
+
+
+def _check_document(source: Source, document: Any, what: str) -> None:
+    version = str(document.get("openapi", "")) if isinstance(document, dict) else ""
+    if not re.fullmatch(r"3\.[01]\.\d+", version):
+        found = f"found `openapi: {version}`" if version else "found no `openapi` field"
+        raise source.error(("openapi",), f"expected an OpenAPI 3.0 or 3.1 document, {found}")
+    validator = OpenAPIV30SpecValidator if version.startswith("3.0") else OpenAPIV31SpecValidator
+    try:
+        error = next(iter(validator(SchemaPath.from_dict(document)).iter_errors()), None)
+    except Exception as failure:  # noqa: BLE001 - an unresolvable $ref surfaces as one of several libraries' errors
+        raise SourceError(f"{source.path}: {what} is not valid OpenAPI: {failure}") from None
+    if error is not None:
+        raise source.error(error.absolute_path, f"{what} is not valid OpenAPI {version}: {error.message}")
+    ids: dict[str, str] = {}
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            operation_id = item.get(method, {}).get("operationId")
+            if operation_id in ids:
+                raise source.error(("paths", path, method), f"operationId {operation_id!r} is taken by {ids[operation_id]}")
+            if operation_id:
+                ids[operation_id] = f"{method.upper()} {path}"

@@ -1,0 +1,146 @@
+"""Data files read with their places kept, so that an error can say file, line and JSON pointer.
+
+Documents, overlays and fixtures are YAML written by people. Reading keeps the composed nodes: a later
+complaint about a value ("amount is no decimal") can point at the line it stands on. Only plain data comes
+out: no tags, no objects, no code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+type_of_number = Callable[[str], Any]
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_MAX_NODES = 1_000_000  # aliases expand: a short file can describe a very large tree
+
+Pointer = tuple[str | int, ...]
+
+
+class InputError(Exception):
+    """A user's file or option is wrong; the text is all that the user sees (exit code 2)."""
+
+
+class SourceError(InputError):
+    """Something in a data file is wrong: `file:line: pointer: what is wrong`."""
+
+
+def json_pointer(pointer: Iterable[str | int]) -> str:
+    """RFC 6901 text of a pointer; the whole document is `/`."""
+    return "/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in pointer)
+
+
+class Source:
+    """One YAML file: its `data` as plain Python, and the line of every part of it.
+
+    Numbers with a fraction become `number` (float for documents, Decimal for money in fixtures); dates and
+    other YAML specials stay text. Duplicate keys, which YAML readers usually swallow, are errors.
+    """
+
+    def __init__(self, path: Path, *, number: type_of_number = float) -> None:
+        self.path = path
+        self._number = number
+        self._count = 0
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise SourceError(f"{path}: cannot be read: {reason}") from None
+        try:
+            self._root = yaml.compose(text, Loader=yaml.CSafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            raise SourceError(f"{path}{line}: this is not YAML: {error.problem or error.context}") from None
+        except yaml.YAMLError as error:
+            raise SourceError(f"{path}: this is not YAML: {error}") from None
+        self.data: Any = None if self._root is None else self._plain(self._root, ())
+
+    def line(self, pointer: Iterable[str | int]) -> int:
+        """The line of the value at `pointer`, or of its nearest ancestor that exists."""
+        node = self._root
+        line = 1
+        if node is None:
+            return line
+        line = node.start_mark.line + 1
+        for step in pointer:
+            found = _child(node, step)
+            if found is None:
+                break
+            place, node = found
+            line = place.start_mark.line + 1
+        return int(line)
+
+    def error(self, pointer: Iterable[str | int], problem: str) -> SourceError:
+        """An error about the value at `pointer`, ready to raise."""
+        pointer = tuple(pointer)
+        return SourceError(f"{self.path}:{self.line(pointer)}: {json_pointer(pointer)}: {problem}")
+
+    def _plain(self, node: yaml.Node, pointer: Pointer) -> Any:
+        self._count += 1
+        if self._count > _MAX_NODES or len(pointer) > 200:
+            raise SourceError(f"{self.path}: too large or too deeply nested (are aliases expanding?)")
+        if isinstance(node, yaml.MappingNode):
+            mapping: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise self._at(key_node, pointer, "a key must be plain text")
+                key = str(key_node.value)
+                if key in mapping:
+                    raise self._at(key_node, (*pointer, key), f"duplicate key {key!r}")
+                mapping[key] = self._plain(value_node, (*pointer, key))
+            return mapping
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*pointer, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, pointer)
+
+    def _scalar(self, node: yaml.Node, pointer: Pointer) -> Any:
+        text = str(node.value)
+        match node.tag.removeprefix("tag:yaml.org,2002:"):
+            case "null":
+                return None
+            # YAML 1.1 reads yes/no/on/off as booleans and 1:30 as base 60; YAML 1.2, which OpenAPI asks for, does not.
+            case "bool" if text.lower() in ("true", "false"):
+                return text.lower() == "true"
+            case "int" if _INTEGER.fullmatch(text):
+                return int(text)
+            case "float":
+                try:
+                    return self._number(text)
+                except (ValueError, ArithmeticError):
+                    return text
+            case "str" | "bool" | "int" | "timestamp" | "value" | "merge":
+                return text
+            case tag:
+                raise self._at(node, pointer, f"YAML tag {tag!r} is not allowed: plain data only")
+
+    def _at(self, node: yaml.Node, pointer: Pointer, problem: str) -> SourceError:
+        return SourceError(f"{self.path}:{node.start_mark.line + 1}: {json_pointer(pointer)}: {problem}")
+
+
+def exact_number(text: str) -> Decimal:
+    """For `Source(number=...)`: a number with a fraction, kept exactly as written."""
+    return Decimal(text)
+
+
+def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """The place (key or item) and the value of a child node."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def data_folder(module_file: str, name: str) -> Path:
+    """A data folder: beside its package's modules when installed, at the top of the repository in a checkout."""
+    package = Path(module_file).parent
+    return package / name if (package / name).is_dir() else package.parent / name

@@ -1,0 +1,155 @@
+"""From settings to an application: contracts, fixtures, worlds and providers put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from connexion import AsyncApp
+
+from contract_tests import contract as contract_module
+from contract_tests.contract import Contract
+from contract_tests.source import InputError, Source, data_folder
+from mock_server import fixture_files
+from mock_server.app import build_app
+from mock_server.call import Provider
+from mock_server.clock import Clock, RealClock
+from mock_server.control.provider import Control
+from mock_server.event_log import MemoryLog
+from mock_server.flexprice.fixtures import FlexpriceFixtures
+from mock_server.flexprice.opening import MAX_POPULATION
+from mock_server.flexprice.provider import Flexprice
+from mock_server.ids import Seed
+from mock_server.personas import Cast
+from mock_server.polar.fixtures import PolarFixtures
+from mock_server.polar.provider import Polar
+from mock_server.world import Worlds
+
+PROVIDERS = ("flexprice", "polar")
+DEFAULT_POPULATION = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to serve. `spec` and `overlay` replace the shipped files of the one provider in `providers`."""
+
+    providers: tuple[str, ...] = PROVIDERS
+    spec: Path | None = None
+    overlay: Path | None = None
+    fixtures: tuple[Path, ...] = ()
+    seed: int = 1
+    population: int = DEFAULT_POPULATION
+    api_keys: tuple[str, ...] = ()
+    control_token: str | None = None
+    exposed: bool = False
+
+
+@dataclass(frozen=True)
+class Mock:
+    """The application with what a banner tells about it."""
+
+    app: AsyncApp
+    contracts: dict[str, Contract]
+    casts: dict[str, Cast] = field(default_factory=dict)
+
+
+def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
+    """Read everything, check everything, build; InputError for whatever the user must put right."""
+    clock = clock or RealClock()
+    _check(settings)
+    seed = Seed(settings.seed)
+    first_day = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    sources = _fixture_sources(settings)
+    contracts = {name: _contract(name, settings) for name in settings.providers}
+    casts: dict[str, Flexprice | Polar] = {}
+    for name in settings.providers:
+        casts[name] = _provider(name, contracts[name], sources[name], settings, seed, first_day)
+        _check_operations(casts[name])
+    control = Control(
+        Contract.load("control", _openapi("control.yaml")),
+        casts,
+        population=settings.population,
+        token=settings.control_token,
+        exposed=settings.exposed,
+    )
+    # In order of their claims: the first that owns a path answers there, the last takes what nobody owns.
+    order: list[Provider] = [control, *(casts[name] for name in reversed(PROVIDERS) if name in casts)]
+    worlds = Worlds(MemoryLog(), clock, seed, {provider.name: provider.new_state for provider in order})
+    control.attach(worlds)
+    for provider in casts.values():
+        provider.attach(worlds)
+        _check_handlers(provider)
+    return Mock(build_app(order), contracts, dict(casts))
+
+
+def _check(settings: Settings) -> None:
+    for name in settings.providers:
+        if name not in PROVIDERS:
+            raise InputError(f"unknown provider {name!r}; there are {', '.join(PROVIDERS)}")
+    if (settings.spec or settings.overlay) and len(settings.providers) != 1:
+        raise InputError("--spec and --overlay replace the files of one provider: say which with one --provider")
+    if not 0 <= settings.population <= MAX_POPULATION:
+        raise InputError(f"--population must be between 0 and {MAX_POPULATION}, got {settings.population}")
+    if not -(2**63) <= settings.seed < 2**63:
+        raise InputError("--seed must fit in 64 bits")
+
+
+def _openapi(name: str) -> Path:
+    return data_folder(contract_module.__file__, "openapi") / name
+
+
+def _contract(name: str, settings: Settings) -> Contract:
+    document = settings.spec or _openapi(f"{name}.yaml")
+    return Contract.load(name, document, settings.overlay or _openapi(f"{name}.overlay.yaml"))
+
+
+def _fixture_sources(settings: Settings) -> dict[str, Source]:
+    """A file per provider: the user's where given, else the shipped one."""
+    sources: dict[str, Source] = {}
+    for path in settings.fixtures:
+        source = fixture_files.read_source(path)
+        name = source.data.get("provider") if isinstance(source.data, dict) else None
+        if name not in settings.providers:
+            raise source.error(("provider",), f"expected `provider:` to be one of {', '.join(settings.providers)}, got {name!r}")
+        if name in sources:
+            raise InputError(f"{path}: a second fixture file for {name}; the first is {sources[name].path}")
+        sources[name] = source
+    shipped = data_folder(__file__, "fixtures")
+    for name in settings.providers:
+        if name not in sources:
+            sources[name] = fixture_files.read_source(shipped / f"{name}.yaml")
+    return sources
+
+
+def _provider(
+    name: str, contract: Contract, source: Source, settings: Settings, seed: Seed, first_day: datetime
+) -> Flexprice | Polar:
+    provider: Flexprice | Polar
+    if name == "flexprice":
+        flexprice = fixture_files.parse(source, FlexpriceFixtures)
+        locale = flexprice.locale
+        provider = Flexprice(contract, seed, flexprice, settings.population, first_day, settings.api_keys)
+    else:
+        polar = fixture_files.parse(source, PolarFixtures)
+        locale = polar.locale
+        provider = Polar(contract, seed, polar, settings.population)
+    provider.opening.check(source)
+    # The shipped files' expressions are checked by the tests; checking them here would cost every start Faker's import.
+    if source.path in settings.fixtures:
+        fixture_files.check_expressions(source, locale)
+    return provider
+
+
+def _check_operations(provider: Flexprice | Polar) -> None:
+    if not provider.contract.operations:
+        raise InputError(f"the document of {provider.name} has no operations")
+
+
+def _check_handlers(provider: Flexprice | Polar) -> None:
+    unknown = [o.id for o in provider.contract.operations.values() if o.id not in provider.handlers]
+    if unknown:
+        raise InputError(
+            f"{provider.name}: the mock does not know what {', '.join(unknown)} should do; "
+            f"it serves {', '.join(sorted(provider.handlers))}"
+        )

@@ -1,0 +1,105 @@
+"""One request on its way through the mock, and the answer it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from contract_tests.contract import Contract, Operation
+from contract_tests.exchange import Request
+from contract_tests.finding import Finding
+from mock_server.world import State
+
+DEFAULT_SESSION = "default"
+
+Header = tuple[bytes, bytes]
+
+
+class Answer:
+    """What a provider answers; the headers that all its answers share are added on the way out."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes = b"", *, content_type: bytes | None = None, headers: Sequence[Header] = ()
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+
+
+class Refused(Exception):
+    """Raised with the answer wherever a request cannot go on."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Call:
+    """A request with what the mock has learned about it so far."""
+
+    __slots__ = ("answer", "identity", "operation", "provider", "request", "session")
+
+    def __init__(self, request: Request, provider: Provider) -> None:
+        self.request = request
+        self.provider = provider
+        self.session = DEFAULT_SESSION
+        self.operation: Operation | None = None
+        self.identity: Any = None
+        self.answer: Answer | None = None
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+class Provider(Protocol):
+    """An API that the mock serves: its contract, its behaviour, and its way to say no."""
+
+    name: str
+    contract: Contract
+    handlers: Mapping[str, Handler]
+    """By operationId."""
+    prefixes: tuple[str, ...]
+    """Which paths are this provider's: those that begin so."""
+
+    def new_state(self) -> State:
+        """Its part of a world, before any event."""
+        ...
+
+    def before_routing(self, call: Call) -> Answer | None:
+        """An answer to what is decided before any route is looked up, such as CORS preflights."""
+        ...
+
+    def authenticate(self, call: Call) -> None:
+        """Set `call.identity`, or raise Refused."""
+        ...
+
+    def refuse(self, call: Call, findings: list[Finding]) -> Answer | None:
+        """The answer to a request that breaks the contract; None if this provider is known to take it all the same."""
+        ...
+
+    def unrouted(self, call: Call, allowed: Sequence[str]) -> Answer:
+        """No operation; `allowed` are the methods that the path would have."""
+        ...
+
+    def redirect(self, call: Call, location: str) -> Answer:
+        """The path exists with, or without, a slash at its end."""
+        ...
+
+    def too_large(self, call: Call, limit: int) -> Answer:
+        """The body has more than `limit` bytes."""
+        ...
+
+    def bad_session(self, call: Call, problem: str) -> Answer:
+        """The session's name is none."""
+        ...
+
+    def failure(self, call: Call) -> Answer:
+        """The mock itself failed, or was about to break the contract."""
+        ...
+
+    def headers(self, call: Call) -> list[Header]:
+        """The headers of every answer, in a new list."""
+        ...

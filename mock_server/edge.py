@@ -1,0 +1,193 @@
+"""The outermost and the innermost layer of the application, around Connexion's.
+
+`Edge` is where a request enters and the answer leaves: it reads the body, finds provider and session, and checks every
+answer against the contract before it is sent. In between Connexion routes and authenticates. `Operations` checks the
+request and has it handled.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract_tests.contract import Operation
+from contract_tests.exchange import Exchange, Request, Response
+from mock_server.call import Answer, Call, Handler, Provider
+
+log = logging.getLogger("walletproof")
+
+CALL = "walletproof.call"
+MAX_BODY = 1 << 20
+
+_SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SESSION_HOST = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]{0,62})\.localhost(:\d+)?")
+_BODILESS = ("GET", "HEAD", "OPTIONS")
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class Edge:
+    """Outermost layer: `providers` in order of their claim on a path, the last one takes what nobody owns."""
+
+    def __init__(self, app: ASGIApp, providers: Sequence[Provider]) -> None:
+        self._app = app
+        self._claims = [(provider.prefixes, provider) for provider in providers]
+        self._default = providers[-1]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope["method"], scope["path"], scope["query_string"], scope["headers"])
+        provider = self._default
+        for prefixes, claimant in self._claims:
+            if request.path.startswith(prefixes):
+                provider = claimant
+                break
+        call = Call(request, provider)
+        scope[CALL] = call
+        try:
+            answer = await self._answer(call, scope, receive)
+        except _BodyTooLarge:
+            answer = provider.too_large(call, MAX_BODY)
+        response = self._checked(call, answer)
+        body = b"" if request.method == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> Answer:
+        request = call.request
+        early = call.provider.before_routing(call)
+        if early is not None:
+            return early
+        problem = _choose_session(call)
+        if problem:
+            return call.provider.bad_session(call, problem)
+        if request.method not in _BODILESS or b"content-length" in request.header or b"transfer-encoding" in request.header:
+            request.body = await _read_body(request, receive)
+        start: Message = {}
+
+        async def sink(message: Message) -> None:
+            # Only what never becomes `call.answer` matters here: the redirects of Starlette's router.
+            if message["type"] == "http.response.start":
+                start.update(message)
+
+        scope["path"] = request.path  # a provider may have rewritten an alias
+        await self._app(scope, receive, sink)
+        if call.answer is not None:
+            return call.answer
+        location = dict(start.get("headers", ())).get(b"location")
+        if location is not None:
+            return call.provider.redirect(call, location.decode("latin-1"))
+        log.error("%s %s was not answered", request.method, request.path)
+        return call.provider.failure(call)
+
+    def _checked(self, call: Call, answer: Answer) -> Response:
+        """The response as it leaves; one that would break the contract becomes a logged finding and a 500."""
+        contract = call.provider.contract
+        operation = call.operation or contract.unrouted
+        response = _response(call, answer)
+        findings = contract.check_response(operation, Exchange(call.request, response))
+        if not findings:
+            return response
+        for finding in findings:
+            log.error(
+                "%s %s: the mock was about to answer %d: %s", call.request.method, call.request.path, answer.status, finding
+            )
+        return _response(call, call.provider.failure(call))
+
+
+class Operations(SpecMiddleware):
+    """Innermost layer: has openapi-core check the request, and calls the handler that Connexion's resolver has for it.
+
+    Connexion's own last step builds three decorators per request; calling the handler here instead saves most of the time
+    that a request takes. See ARCHITECTURE.md.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._handlers: dict[str, Handler] = {}
+
+    def add_api(self, specification: Any, providers: Sequence[Provider], resolver: Any, **kwargs: Any) -> None:
+        """Learn operations and handlers under the ids of the routing view."""
+        for provider in providers:
+            for operation in provider.contract.operations.values():
+                routed_id = f"{provider.name}/{operation.id}"
+                self._handlers[routed_id] = resolver.resolve_function_from_operation_id(routed_id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call: Call = scope[CALL]
+        provider = call.provider
+        operation = call.operation or note_operation(call, scope)
+        if operation is None:
+            call.answer = provider.unrouted(call, provider.contract.methods_at(call.request.path))
+            return
+        findings = provider.contract.check_request(operation, call.request)
+        if findings:
+            refusal = provider.refuse(call, findings)
+            if refusal is not None:
+                call.answer = refusal
+                return
+        call.answer = await self._handlers[scope["extensions"][ROUTING_CONTEXT]["operation_id"]](call)
+
+
+def note_operation(call: Call, scope: Scope) -> Operation | None:
+    """Tell the call which operation Connexion's router found; None if none."""
+    operation_id: str | None = scope["extensions"][ROUTING_CONTEXT]["operation_id"]
+    if operation_id is not None:
+        call.operation = call.provider.contract.operations[operation_id.partition("/")[2]]
+        call.request.path_params = scope["path_params"]
+    return call.operation
+
+
+def _response(call: Call, answer: Answer) -> Response:
+    headers = call.provider.headers(call)
+    headers.extend(answer.headers)
+    if answer.content_type is not None:
+        headers.append((b"content-type", answer.content_type))
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    return Response(answer.status, headers, answer.body)
+
+
+def _choose_session(call: Call) -> str | None:
+    """Set the call's session from header or host; a sentence if the name is no name."""
+    header = call.request.header
+    named = header.get(b"x-mock-session")
+    if named is not None:
+        name = named.decode("latin-1")
+        if not _SESSION_NAME.fullmatch(name):
+            return "X-Mock-Session must be 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
+        call.session = name
+    elif b".localhost" in (host := header.get(b"host", b"")) and (match := _SESSION_HOST.fullmatch(host)):
+        call.session = match[1].decode().lower()
+    return None
+
+
+async def _read_body(request: Request, receive: Receive) -> bytes:
+    announced = request.header.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > MAX_BODY:
+        raise _BodyTooLarge
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise _BodyTooLarge
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            break
+    return b"".join(chunks)

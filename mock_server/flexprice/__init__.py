@@ -1,0 +1,1 @@
+"""Flexprice: prepaid and postpaid credit wallets."""

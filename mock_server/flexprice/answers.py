@@ -1,0 +1,46 @@
+"""Flexprice's answers. Errors have one flat shape when a handler refuses, others when no handler was reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mock_server.call import Answer, Header, Refused
+
+STATUS = {
+    "validation_error": 400,
+    "invalid_operation": 400,
+    "permission_denied": 403,
+    "not_found": 404,
+    "already_exists": 409,
+    "internal_error": 500,
+}
+
+BAD_REQUEST = "The request is not in the format that this endpoint expects"
+
+
+def json_answer(status: int, body: Any, headers: tuple[Header, ...] = ()) -> Answer:
+    """An answer in JSON, labelled as the live server does."""
+    return Answer(status, orjson.dumps(body), content_type=b"application/json; charset=utf-8", headers=headers)
+
+
+def error_answer(code: str, message: str, *, status: int | None = None, headers: tuple[Header, ...] = ()) -> Answer:
+    """ErrorResponse; `status` only where it is not the code's own."""
+    status = status or STATUS[code]
+    return json_answer(status, {"code": code, "message": message, "http_status_code": status}, headers)
+
+
+def refused(code: str, message: str) -> Refused:
+    """An error to raise from a handler."""
+    return Refused(error_answer(code, message))
+
+
+def invalid(message: str) -> Refused:
+    """400 validation_error."""
+    return refused("validation_error", message)
+
+
+def wallet_not_found(wallet_id: str) -> Refused:
+    """404 for a wallet."""
+    return refused("not_found", f"Wallet {wallet_id} was not found")

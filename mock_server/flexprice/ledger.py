@@ -1,0 +1,244 @@
+"""Accounts and how money moves through them: pure functions, used for fixtures and for live requests alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from mock_server.flexprice import money
+from mock_server.flexprice.entities import (
+    AlertSettings,
+    AlertState,
+    CreditReason,
+    DebitReason,
+    Invoice,
+    Threshold,
+    Transaction,
+    Wallet,
+)
+from mock_server.flexprice.money import ZERO
+
+PURCHASED = ("PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT")
+
+
+class InsufficientCredits(Exception):
+    """A debit is larger than the credits that may be consumed."""
+
+
+class Account:
+    """A wallet with its ledger, oldest row first. `rendered` is the wallet as a body, kept by whoever renders it."""
+
+    __slots__ = ("rendered", "transactions", "wallet")
+
+    def __init__(self, wallet: Wallet, transactions: Iterable[Transaction] = ()) -> None:
+        self.wallet = wallet
+        self.transactions = list(transactions)
+        self.rendered: tuple[Wallet, dict[str, Any]] | None = None
+
+    def copy(self) -> Account:
+        """An account that can change without the original noticing (rows and wallets are immutable)."""
+        return Account(self.wallet, self.transactions)
+
+    def record(self, transaction: Transaction, consumed: Mapping[str, Decimal]) -> None:
+        """Append a row; a completed one becomes the wallet's balance."""
+        if consumed:
+            self.transactions = [
+                replace(row, credits_available=consumed[row.id], updated_at=transaction.created_at) if row.id in consumed else row
+                for row in self.transactions
+            ]
+        self.transactions.append(transaction)
+        if transaction.transaction_status == "completed":
+            credits = transaction.credit_balance_after
+            self.wallet = replace(
+                self.wallet,
+                credit_balance=credits,
+                balance=money.store(money.multiply(credits, self.wallet.conversion_rate)),
+                updated_at=transaction.created_at,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Credits to come in. `pending`: bought but not paid, so the balance stays."""
+
+    amount: Decimal
+    reason: CreditReason
+    pending: bool = False
+    expiry_date: datetime | None = None
+    priority: int | None = None
+    external: bool = True
+    idempotency_key: str = ""
+    description: str = ""
+    metadata: Mapping[str, str] | None = None
+    parent_transaction_id: str = ""
+
+
+def credit(wallet: Wallet, transaction_id: str, incoming: Credit, at: datetime) -> Transaction:
+    """The row that brings credits in, priced with the top-up rate."""
+    before = wallet.credit_balance
+    after = before if incoming.pending else money.store(before + incoming.amount)
+    # A credit first repays what the wallet is overdrawn by; a pending one cannot.
+    available = incoming.amount if before >= 0 else max(ZERO, after)
+    return Transaction(
+        id=transaction_id,
+        wallet_id=wallet.id,
+        customer_id=wallet.customer_id,
+        currency=wallet.currency,
+        type="credit",
+        transaction_status="pending" if incoming.pending else "completed",
+        transaction_reason=incoming.reason,
+        amount=money.store(money.multiply(incoming.amount, wallet.topup_conversion_rate)),
+        credit_amount=incoming.amount,
+        credit_balance_before=before,
+        credit_balance_after=after,
+        credits_available=available,
+        created_at=at,
+        updated_at=at,
+        topup_conversion_rate=wallet.topup_conversion_rate,
+        reference_type="EXTERNAL" if incoming.external else None,
+        reference_id=incoming.idempotency_key if incoming.external else "",
+        idempotency_key=incoming.idempotency_key,
+        description=incoming.description,
+        metadata=incoming.metadata or {},
+        expiry_date=incoming.expiry_date,
+        priority=incoming.priority,
+        parent_transaction_id=incoming.parent_transaction_id,
+    )
+
+
+def debit(
+    account: Account,
+    transaction_id: str,
+    amount: Decimal,
+    reason: DebitReason,
+    at: datetime,
+    *,
+    idempotency_key: str = "",
+    description: str = "",
+    metadata: Mapping[str, str] | None = None,
+) -> tuple[Transaction, dict[str, Decimal]]:
+    """The row that takes credits out, priced with the conversion rate, and what is left of the credits it consumed.
+
+    InsufficientCredits unless enough may be consumed; only a manual debit may overdraw.
+    """
+    wallet = account.wallet
+    left = amount
+    consumed: dict[str, Decimal] = {}
+    for row in consumable(account, at):
+        if left <= 0:
+            break
+        taken = min(left, row.credits_available)
+        consumed[row.id] = row.credits_available - taken
+        left -= taken
+    if left > 0 and reason != "MANUAL_BALANCE_DEBIT":
+        raise InsufficientCredits
+    details = dict(metadata or {})
+    if consumed:
+        details["consumed_credit_tx_ids"] = ",".join(consumed)
+    row = Transaction(
+        id=transaction_id,
+        wallet_id=wallet.id,
+        customer_id=wallet.customer_id,
+        currency=wallet.currency,
+        type="debit",
+        transaction_status="completed",
+        transaction_reason=reason,
+        amount=money.store(money.multiply(amount, wallet.conversion_rate)),
+        credit_amount=amount,
+        credit_balance_before=wallet.credit_balance,
+        credit_balance_after=wallet.credit_balance - amount,
+        credits_available=ZERO,
+        created_at=at,
+        updated_at=at,
+        conversion_rate=wallet.conversion_rate,
+        reference_type={"INVOICE_PAYMENT": "PAYMENT", "CREDIT_ADJUSTMENT": "INVOICE"}.get(reason, "REQUEST"),  # type: ignore[arg-type]
+        reference_id=idempotency_key,
+        idempotency_key=idempotency_key,
+        description=description,
+        metadata=details,
+    )
+    return row, consumed
+
+
+def consumable(account: Account, at: datetime) -> list[Transaction]:
+    """Credits that a debit may take from, in the provider's order: priority, expiry (each: none last), largest first."""
+    eligible = [
+        row
+        for row in account.transactions
+        if row.type == "credit"
+        and row.transaction_status == "completed"
+        and row.credits_available > 0
+        and (row.expiry_date is None or row.expiry_date >= at)
+    ]
+    far = at.max.replace(tzinfo=at.tzinfo)
+    return sorted(
+        eligible,
+        key=lambda row: (row.priority is None, row.priority or 0, row.expiry_date or far, -row.credit_amount),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RealTime:
+    """A wallet's balance less what is pending; `unpaid` is None where the provider leaves it out."""
+
+    balance: Decimal
+    credit_balance: Decimal
+    usage: Decimal
+    unpaid: Decimal | None
+
+
+def real_time(wallet: Wallet, usage: Decimal, invoices: Iterable[Invoice]) -> RealTime:
+    """The real-time balance of a wallet whose customer has this usage and these unpaid invoices (any currency).
+
+    Pending charges are usage + all that remains unpaid for wallets that may pay anything, but usage + unpaid usage -
+    payments for wallets that pay usage only; so the result can even exceed the balance.
+    """
+    if wallet.wallet_status != "active":
+        return RealTime(ZERO, ZERO, ZERO, None)
+    if wallet.wallet_type == "POST_PAID":
+        return RealTime(wallet.balance, money.divide(wallet.balance, wallet.conversion_rate), ZERO, ZERO)
+    allowed = wallet.allowed_price_types or ()
+    counted = usage if not allowed or "USAGE" in allowed or "ALL" in allowed else ZERO
+    total = due = paid = ZERO
+    for invoice in invoices:
+        if invoice.currency == wallet.currency:
+            total += invoice.remaining
+            due += invoice.usage_due
+            paid += invoice.paid
+    pending = counted + total if "ALL" in allowed or "FIXED" in allowed else counted + due - paid
+    balance = wallet.balance - pending
+    return RealTime(balance, money.divide(balance, wallet.conversion_rate), pending, due)
+
+
+def breakdown(account: Account) -> dict[str, str]:
+    """Available credits by class. Bonus, credit note and refund credits count as free."""
+    purchased = free = ZERO
+    for row in account.transactions:
+        if row.type == "credit" and row.transaction_status == "completed":
+            if row.transaction_reason in PURCHASED:
+                purchased += row.credits_available
+            else:
+                free += row.credits_available
+    return {"purchased": money.wire(purchased), "free": money.wire(free)}
+
+
+def alert_state(settings: AlertSettings | None, credits: Decimal, current: AlertState) -> AlertState:
+    """The state that a real-time credit balance puts a wallet in; unchanged unless its own settings are enabled."""
+    if settings is None or not settings.alert_enabled:
+        return current
+    levels: list[tuple[AlertState, Threshold | None]] = [
+        ("in_alarm", settings.critical),
+        ("warning", settings.warning),
+        ("info", settings.info),
+    ]
+    given = [(state, threshold) for state, threshold in levels if threshold is not None]
+    if not given:
+        return current
+    condition = given[0][1].condition
+    for state, threshold in given:
+        if credits <= threshold.threshold if condition == "below" else credits >= threshold.threshold:
+            return state
+    return "ok"

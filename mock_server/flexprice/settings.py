@@ -1,0 +1,82 @@
+"""Alert and automatic top-up settings as clients send them, and the provider's rules for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from mock_server.flexprice import inputs
+from mock_server.flexprice.answers import invalid
+from mock_server.flexprice.entities import AlertSettings, AutoTopup, Cooldown, Threshold
+
+_UNITS = ("second", "minute", "hour", "day")
+
+
+def alert_settings(data: dict[str, Any]) -> AlertSettings:
+    """Parse and check the whole object; an update replaces the whole object as well."""
+    fields = inputs.present(data)
+    settings = AlertSettings(
+        alert_enabled=fields.get("alert_enabled"),
+        critical=_threshold(fields, "critical"),
+        warning=_threshold(fields, "warning"),
+        info=_threshold(fields, "info"),
+    )
+    _check_alerts(settings)
+    return settings
+
+
+def auto_topup(data: dict[str, Any], current: AutoTopup | None = None) -> AutoTopup:
+    """Parse the object, merged field by field into the current settings, and check the result."""
+    fields = inputs.present(data)
+    changes: dict[str, Any] = {name: fields[name] for name in ("enabled", "invoicing") if name in fields}
+    for name in ("threshold", "amount"):
+        value = inputs.decimal(fields, name)
+        if value is not None:
+            changes[name] = inputs.stored(value, f"auto_topup.{name}")
+    if "cooldown" in fields:
+        changes["cooldown"] = _cooldown(inputs.present(fields["cooldown"]), clearable=current is not None)
+    settings = replace(current or AutoTopup(), **changes)
+    for name in ("threshold", "amount", "invoicing"):
+        if getattr(settings, name) is None:
+            raise invalid(f"auto_topup.{name} is required")
+    return settings
+
+
+def _cooldown(fields: dict[str, Any], *, clearable: bool) -> Cooldown | None:
+    value, unit = fields.get("value", 0), fields.get("unit")
+    if value == 0 and clearable:
+        return None
+    if value <= 0:
+        raise invalid("auto_topup.cooldown.value must be greater than 0")
+    if unit not in _UNITS:
+        raise invalid(f"auto_topup.cooldown.unit must be one of {', '.join(_UNITS)}")
+    return Cooldown(int(value), unit)
+
+
+def _threshold(fields: dict[str, Any], name: str) -> Threshold | None:
+    if name not in fields:
+        return None
+    given = inputs.present(fields[name])
+    condition = given.get("condition")
+    if condition not in ("above", "below"):
+        raise invalid(f"alert_settings.{name}.condition must be above or below")
+    value = inputs.decimal(given, "threshold")
+    return Threshold(condition, inputs.stored(value if value is not None else Decimal(0), f"alert_settings.{name}.threshold"))
+
+
+def _check_alerts(settings: AlertSettings) -> None:
+    critical, warning, info = settings.critical, settings.warning, settings.info
+    if settings.alert_enabled and not (critical or warning or info):
+        raise invalid("alert_settings: enabled alerts need a critical, warning or info threshold")
+    if warning and not critical:
+        raise invalid("alert_settings.warning needs a critical threshold")
+    # From the mildest inwards: each level lies on the mild side of the next one that is given.
+    for mild, strict, name in ((warning, critical, "warning"), (info, warning or critical, "info")):
+        if mild is None or strict is None:
+            continue
+        if mild.condition != strict.condition:
+            raise invalid(f"alert_settings.{name} must have the same condition as the stricter threshold")
+        milder = mild.threshold <= strict.threshold if mild.condition == "above" else mild.threshold >= strict.threshold
+        if not milder:
+            raise invalid(f"alert_settings.{name}: threshold lies beyond the stricter one")

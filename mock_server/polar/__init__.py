@@ -1,0 +1,1 @@
+"""Polar: what a customer sees of their wallets."""

@@ -1,0 +1,1 @@
+"""The front door: the command line that composes the mock server and the contract tests."""

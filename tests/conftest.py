@@ -1,0 +1,96 @@
+"""Fixtures shared by the tests: running mocks, as processes, reached over real sockets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import httpx
+import pytest
+
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Mock:
+    """A running `walletproof serve`. `banner` is what it printed when it was ready."""
+
+    url: str
+    banner: str
+    process: subprocess.Popen[str]
+
+    def personas(self) -> dict[str, dict[str, object]]:
+        """Personas by `provider/name`, as the control says."""
+        found = httpx.get(f"{self.url}/_mock/personas").raise_for_status().json()["personas"]
+        return {f"{persona['provider']}/{persona['name']}": persona for persona in found}
+
+
+def start(*options: str) -> Mock:
+    """Start a mock on a free port and wait until it says that it is ready."""
+    command = [sys.executable, "-m", "walletproof", "serve", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Personas:"):
+            break
+    banner = "".join(lines)
+    match = re.search(r"http://\S+", banner)
+    if match is None:
+        _, error = process.communicate(timeout=10)
+        raise AssertionError(f"the mock did not start: {error}")
+    return Mock(match[0], banner, process)
+
+
+def stop(mock: Mock) -> str:
+    """Stop a mock and return what it logged."""
+    mock.process.terminate()
+    _, error = mock.process.communicate(timeout=10)
+    return error
+
+
+@pytest.fixture(scope="session")
+def mock() -> Iterator[Mock]:
+    """One mock for all tests; tests keep out of each other's way by sessions. It must not log a single finding."""
+    running = start()
+    yield running
+    logged = stop(running)
+    assert logged == "", f"the mock complained about itself:\n{logged}"
+
+
+@pytest.fixture
+def session() -> str:
+    """The name of a session that no other test uses."""
+    return f"test-{next(_numbers)}"
+
+
+@pytest.fixture
+def flexprice(mock: Mock, session: str) -> Iterator[httpx.Client]:
+    """A client of Flexprice in a session of its own."""
+    headers = {"x-api-key": "test", "x-mock-session": session}
+    with httpx.Client(base_url=f"{mock.url}/v1", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+def polar(mock: Mock, session: str) -> Iterator[httpx.Client]:
+    """A client of Polar as the customer `ada`, in a session of its own."""
+    token = mock.personas()["polar/ada.main"]["token"]
+    headers = {"authorization": f"Bearer {token}", "x-mock-session": session}
+    with httpx.Client(base_url=f"{mock.url}/v1/customer-portal/wallets", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def wallet_ids(mock: Mock) -> dict[str, str]:
+    """Wallet ids of the Flexprice personas by name."""
+    return {
+        key.removeprefix("flexprice/"): persona["ids"]["wallet"]  # type: ignore[index]
+        for key, persona in mock.personas().items()
+        if key.startswith("flexprice/")
+    }

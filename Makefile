@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test check lint types format bench lock wheel clean
+.PHONY: help mock test check lint types format bench docs lock wheel clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ format: $(VENV)/dev.done  ## Put layout and imports in order
 
 bench: $(VENV)/dev.done  ## Measure speed and start time (a few minutes; see benchmarks/README.md)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+docs: $(VENV)/dev.done  ## Bring the tables of README.md up to date
+	$(BIN)/python tools/readme_tables.py
 
 wheel: $(VENV)/dev.done  ## Build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel

@@ -61,12 +61,17 @@ class Contract:
     def load(cls, name: str, document: Path, overlay: Path | None = None) -> Contract:
         """Read, merge and check; raises SourceError with file, line and pointer for whatever is wrong."""
         source = Source(document)
-        _check_document(source, source.data, "this document")
-        merged = source.data
-        if overlay is not None:
-            overlay_source = Source(overlay)
-            merged = apply_overlay(source.data, overlay_source)
+        _check_version(source)
+        if overlay is None:
+            _check_document(source, source.data, "this document")
+            return cls(name, source.data, source.data)
+        try:
+            merged = apply_overlay(source.data, Source(overlay))
             _check_document(source, merged, f"this document with {overlay} applied")
+        except SourceError:
+            # Whose fault is it? Checking the document alone every time would double what a start pays for checking.
+            _check_document(source, source.data, "this document")
+            raise
         return cls(name, source.data, merged)
 
     def check_request(self, operation: Operation, request: Request) -> list[Finding]:
@@ -171,14 +176,18 @@ def _base_path(document: dict[str, Any]) -> str:
     return urlsplit(str(servers[0].get("url", ""))).path.rstrip("/")
 
 
-def _check_document(source: Source, document: Any, what: str) -> None:
-    version = str(document.get("openapi", "")) if isinstance(document, dict) else ""
+def _check_version(source: Source) -> None:
+    version = str(source.data.get("openapi", "")) if isinstance(source.data, dict) else ""
     if not re.fullmatch(r"3\.[01]\.\d+", version):
         found = f"found `openapi: {version}`" if version else "found no `openapi` field"
         raise source.error(("openapi",), f"expected an OpenAPI 3.0 or 3.1 document, {found}")
+
+
+def _check_document(source: Source, document: dict[str, Any], what: str) -> None:
+    version = str(document["openapi"])
     validator = OpenAPIV30SpecValidator if version.startswith("3.0") else OpenAPIV31SpecValidator
     try:
-        error = next(iter(validator(SchemaPath.from_dict(document)).iter_errors()), None)
+        error = next(iter(validator(SchemaPath.from_dict(document, resolved_cache_maxsize=4096)).iter_errors()), None)
     except Exception as failure:  # noqa: BLE001 - an unresolvable $ref surfaces as one of several libraries' errors
         raise SourceError(f"{source.path}: {what} is not valid OpenAPI: {failure}") from None
     if error is not None:

@@ -46,9 +46,9 @@ class Request:
         return parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True, errors="replace")
 
     @property
-    def query_last(self) -> dict[str, str]:
-        """Query parameters by name; of a repeated one the last."""
-        return dict(self.query)
+    def query_first(self) -> dict[str, str]:
+        """Query parameters by name; of a repeated one the first."""
+        return dict(reversed(self.query))
 
 
 class Response:

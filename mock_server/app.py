@@ -100,14 +100,14 @@ async def _on_http_exception(request: ConnexionRequest, exc: HTTPException) -> C
     if exc.status_code in (404, 405):
         call.answer = call.provider.unrouted(call, call.provider.contract.methods_at(call.request.path))
     else:
-        log.error("%s %s: %r", call.request.method, call.request.path, exc)
+        log.error("%s %r: %r", call.request.method, call.request.path, exc)
         call.answer = call.provider.failure(call)
     return _NOWHERE
 
 
 async def _on_failure(request: ConnexionRequest, exc: Exception) -> ConnexionResponse:
     call = _call(request)
-    log.error("%s %s failed", call.request.method, call.request.path, exc_info=exc)
+    log.error("%s %r failed", call.request.method, call.request.path, exc_info=exc)
     call.answer = call.provider.failure(call)
     return _NOWHERE
 

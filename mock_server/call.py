@@ -40,7 +40,7 @@ class Refused(Exception):
 class Call:
     """A request with what the mock has learned about it so far."""
 
-    __slots__ = ("answer", "identity", "operation", "provider", "request", "session")
+    __slots__ = ("answer", "headers", "identity", "operation", "provider", "request", "session")
 
     def __init__(self, request: Request, provider: Provider) -> None:
         self.request = request
@@ -48,6 +48,7 @@ class Call:
         self.session = DEFAULT_SESSION
         self.operation: Operation | None = None
         self.identity: Any = None
+        self.headers: tuple[Header, ...] = ()  # which the answer will have, whatever it is
         self.answer: Answer | None = None
 
 

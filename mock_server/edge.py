@@ -30,7 +30,11 @@ _BODILESS = ("GET", "HEAD", "OPTIONS")
 
 
 class _BodyTooLarge(Exception):
-    pass
+    """The client sends more than the mock reads."""
+
+
+class _ClientGone(Exception):
+    """The client went away before the request was whole; what came so far must not take effect."""
 
 
 class Edge:
@@ -57,6 +61,11 @@ class Edge:
             answer = await self._answer(call, scope, receive)
         except _BodyTooLarge:
             answer = provider.too_large(call, MAX_BODY)
+        except _ClientGone:
+            return
+        except Exception:
+            log.exception("%s %r failed", request.method, request.path)
+            answer = provider.failure(call)
         response = self._checked(call, answer)
         body = b"" if request.method == "HEAD" else response.body
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
@@ -86,7 +95,7 @@ class Edge:
         location = dict(start.get("headers", ())).get(b"location")
         if location is not None:
             return call.provider.redirect(call, location.decode("latin-1"))
-        log.error("%s %s was not answered", request.method, request.path)
+        log.error("%s %r was not answered", request.method, request.path)
         return call.provider.failure(call)
 
     def _checked(self, call: Call, answer: Answer) -> Response:
@@ -99,7 +108,7 @@ class Edge:
             return response
         for finding in findings:
             log.error(
-                "%s %s: the mock was about to answer %d: %s", call.request.method, call.request.path, answer.status, finding
+                "%s %r: the mock was about to answer %d: %s", call.request.method, call.request.path, answer.status, finding
             )
         return _response(call, call.provider.failure(call))
 
@@ -152,10 +161,12 @@ def note_operation(call: Call, scope: Scope) -> Operation | None:
 
 def _response(call: Call, answer: Answer) -> Response:
     headers = call.provider.headers(call)
-    headers.extend(answer.headers)
+    headers += call.headers
+    headers += answer.headers
     if answer.content_type is not None:
         headers.append((b"content-type", answer.content_type))
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     return Response(answer.status, headers, answer.body)
 
 
@@ -182,7 +193,7 @@ async def _read_body(request: Request, receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            break
+            raise _ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY:

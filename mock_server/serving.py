@@ -53,6 +53,7 @@ def serve(app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         lifespan="on",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,8 +17,19 @@ Fields = dict[str, Any]
 
 def body(call: Call) -> Fields:
     """The JSON object of a request without its nulls. Numbers keep the digits they were sent with."""
-    data = json.loads(call.request.body, parse_float=Decimal)
+    raw = call.request.body
+    data = json.loads(raw, parse_float=Decimal)
+    if b"\\u0000" in raw and "\x00" in _texts(data):
+        raise invalid("Text must not contain the NUL character")  # the live server's database cannot keep it
     return present(data)
+
+
+def page(fields: Mapping[str, Any]) -> tuple[int, int]:
+    """Limit and offset; 50 and 0 if absent. Their ranges are the contract's, but for what a database can count."""
+    limit, offset = int(fields.get("limit", 50)), int(fields.get("offset", 0))
+    if offset >= 2**63:
+        raise invalid("offset is too large")
+    return limit, offset
 
 
 def present(data: Any) -> Fields:
@@ -58,7 +70,7 @@ def moment(text: str | None, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        parsed = datetime.fromisoformat(text.replace(" ", "+"))  # a `+` in a query that nobody escaped
+        parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise invalid(f"{name} must be a time such as 2026-08-22T10:15:30Z") from None
@@ -73,3 +85,12 @@ def expand(text: str | None, allowed: tuple[str, ...]) -> set[str]:
         if name not in allowed:
             raise invalid(f"expand: {name!r} cannot be expanded; allowed: {', '.join(allowed)}")
     return set(names)
+
+
+def _texts(node: Any) -> str:
+    """All text in a body, keys included, in one piece."""
+    if isinstance(node, dict):
+        return "".join(key + _texts(value) for key, value in node.items())
+    if isinstance(node, list):
+        return "".join(map(_texts, node))
+    return node if isinstance(node, str) else ""

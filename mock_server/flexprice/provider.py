@@ -10,6 +10,7 @@ from contract_tests.finding import Finding
 from mock_server.call import Answer, Call, Handler, Header, Refused
 from mock_server.flexprice.answers import BAD_REQUEST, error_answer, json_answer
 from mock_server.flexprice.fixtures import FlexpriceFixtures
+from mock_server.flexprice.generations import generation_aware
 from mock_server.flexprice.opening import Opening
 from mock_server.flexprice.state import FlexpriceState
 from mock_server.flexprice.topups import Topups
@@ -62,11 +63,12 @@ class Flexprice:
     def attach(self, worlds: Worlds) -> None:
         """Make the handlers."""
         self._clock = worlds.clock
-        self.handlers = {
+        handlers = {
             **Wallets(worlds, self.opening).handlers,
             **Transactions(worlds, self.opening).handlers,
             "topUpWallet": Topups(worlds, self.opening).top_up,
         }
+        self.handlers = {operation: generation_aware(handler) for operation, handler in handlers.items()}
 
     def personas(self) -> Iterator[Persona]:
         """The fixture wallets, by name."""

@@ -110,7 +110,7 @@ class Transactions:
 
     async def of_wallet(self, call: Call) -> Answer:
         """GET /wallets/{id}/transactions"""
-        query = {name: value for name, value in call.request.query_last.items() if value}
+        query = {name: value for name, value in call.request.query_first.items() if value}
         query.pop("expand", None)  # accepted and ignored by this operation, as by the live server
         criteria = _criteria(query | {"id": call.request.path_params["id"]})
         state = state_of(await self._worlds.current(call.session))
@@ -121,7 +121,7 @@ class Transactions:
     async def search(self, call: Call) -> Answer:
         """POST /wallets/transactions/search"""
         fields = inputs.body(call)
-        expanded = inputs.expand(call.request.query_last.get("expand") or fields.get("expand"), _EXPANDABLE)
+        expanded = inputs.expand(call.request.query_first.get("expand") or fields.get("expand"), _EXPANDABLE)
         criteria = _criteria(fields)
         criteria.conditions = [_condition(inputs.present(entry)) for entry in fields.get("filters", ())]
         criteria.sort = [_sort(inputs.present(entry)) for entry in fields.get("sort", ())]
@@ -221,9 +221,8 @@ def _criteria(fields: Mapping[str, Any]) -> Criteria:
         expires_by=inputs.moment(fields.get("expiry_date_before"), "expiry_date_before"),
         expires_from=inputs.moment(fields.get("expiry_date_after"), "expiry_date_after"),
         newest_first=fields.get("order") != "asc",
-        limit=int(fields.get("limit", 50)),
-        offset=int(fields.get("offset", 0)),
     )
+    criteria.limit, criteria.offset = inputs.page(fields)
     if "priority" in fields:
         criteria.priority = int(fields["priority"])
     if "credits_available_gt" in fields:

@@ -68,7 +68,7 @@ class Wallets:
 
     async def balance(self, call: Call) -> Answer:
         """GET /wallets/{id}/balance/real-time"""
-        expanded = inputs.expand(call.request.query_last.get("expand"), (BREAKDOWN,)) if call.request.query_string else ()
+        expanded = inputs.expand(call.request.query_first.get("expand"), (BREAKDOWN,)) if call.request.query_string else ()
         wallet_id = call.request.path_params["id"]
         state = state_of(await self._worlds.current(call.session))
         account = state.account(wallet_id)
@@ -88,7 +88,7 @@ class Wallets:
         """POST /wallets/search"""
         fields = inputs.body(call)
         expanded = inputs.expand(fields.get("expand"), (BREAKDOWN,))
-        limit, offset = fields.get("limit", 50), fields.get("offset", 0)
+        limit, offset = inputs.page(fields)
         state = state_of(await self._worlds.current(call.session))
         page = self._search(state, fields.get("status"), fields.get("wallet_ids"), newest_first=fields.get("order") != "asc")
         items = []
@@ -101,7 +101,7 @@ class Wallets:
 
     async def of_customer_id(self, call: Call) -> Answer:
         """GET /customers/{id}/wallets"""
-        expanded = inputs.expand(call.request.query_last.get("expand"), (BREAKDOWN,))
+        expanded = inputs.expand(call.request.query_first.get("expand"), (BREAKDOWN,))
         state = state_of(await self._worlds.current(call.session))
         items = []
         for account in _active(state.accounts_of(call.request.path_params["id"])):
@@ -113,7 +113,7 @@ class Wallets:
 
     async def of_customer(self, call: Call) -> Answer:
         """GET /customers/wallets"""
-        query = call.request.query_last
+        query = call.request.query_first
         real_time = _boolean(query, "include_real_time_balance")
         _boolean(query, "from_cache")
         expanded = inputs.expand(query.get("expand"), (BREAKDOWN,)) if real_time else ()
@@ -302,7 +302,7 @@ def _boolean(query: Mapping[str, str], name: str) -> bool:
 
 def _day(number: int) -> datetime:
     try:
-        return datetime.strptime(str(number), "%Y%m%d").replace(tzinfo=UTC)
+        return datetime.strptime(str(int(number)), "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
         raise invalid("initial_credits_to_load_expiry_date must be a day as YYYYMMDD") from None
 

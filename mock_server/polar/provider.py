@@ -91,6 +91,7 @@ class Polar:
             call.identity = session
         if request.path.startswith("/api/"):
             request.path = request.path.removeprefix("/api")
+            call.headers = ((b"x-polar-deprecation-notice", b"The /api prefix is deprecated: use /v1"),)
         if request.method in ("HEAD", "OPTIONS"):
             return self.unrouted(call, self.contract.methods_at(request.path))
         return None

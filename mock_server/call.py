@@ -52,6 +52,12 @@ class Call:
         self.answer: Answer | None = None
 
 
+def path_of(location: str) -> bytes:
+    """The path and query of an absolute URL, as a `Location` header may have them."""
+    path = location.split("://", 1)[-1]
+    return path[path.index("/") :].encode("latin-1", "replace")
+
+
 Handler = Callable[[Call], Awaitable[Answer]]
 
 

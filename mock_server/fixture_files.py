@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contract_tests.source import Source, exact_number
 from mock_server import faking
@@ -36,6 +37,20 @@ def _no_bool(value: Any) -> Any:
 
 Money = Annotated[Decimal, BeforeValidator(_no_bool), AfterValidator(_finite)]
 """A decimal of at most 11 digits before and 9 after the point."""
+
+
+Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
+"""A currency code as both providers write it."""
+
+Moment = datetime | date
+"""A time, or a day, which begins at midnight UTC."""
+
+
+def moment(value: Moment) -> datetime:
+    """A time in UTC; one without a zone is taken to be in it."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def read_source(path: Path) -> Source:

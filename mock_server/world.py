@@ -74,12 +74,18 @@ class Worlds:
 
     async def current(self, session: str) -> World:
         """The session's world, caught up with its log. For reading only."""
-        world = self._worlds.get(session, self._pristine)
-        events = await self._log.read(session, world.position)
-        if events:
-            world = self._own(session)
+        while True:
+            world = self._worlds.get(session, self._pristine)
+            position = world.position
+            events = await self._log.read(session, position)
+            if not events:
+                return world
+            if world is not self._worlds.get(session, self._pristine) or world.position != position:
+                continue  # another request reset the session, or caught up, while this one was reading
+            if world is self._pristine:
+                world = self._worlds[session] = self._new()
             world.apply(events)
-        return world
+            return world
 
     async def commit(self, session: str, decide: Decision[T]) -> tuple[World, T]:
         """Decide on the current world, append the events, and return the world that has them with the decision's result.
@@ -95,17 +101,12 @@ class Worlds:
                 await self._log.append(session, events, world.position)
             except Conflict:
                 continue
-            own = self._own(session)
-            own.apply(events)
-            return own, result
+            return await self.current(session), result
 
     async def reset(self, session: str) -> None:
         """Back to the world that the seed gives."""
         await self._log.truncate(session, 0)
         self._worlds.pop(session, None)
-
-    def _own(self, session: str) -> World:
-        return self._worlds.setdefault(session, self._new()) if session not in self._worlds else self._worlds[session]
 
     def _new(self) -> World:
         return World({name: factory() for name, factory in self._factories.items()})

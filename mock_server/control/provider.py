@@ -17,7 +17,7 @@ import orjson
 
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
-from mock_server.call import Answer, Call, Handler, Header, Refused
+from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
 from mock_server.event_log import Event
 from mock_server.personas import Cast, Persona
 from mock_server.world import Worlds
@@ -103,8 +103,7 @@ class Control:
 
     def redirect(self, call: Call, location: str) -> Answer:
         """A slash too many at the end."""
-        path = location.split("://", 1)[-1]
-        return Answer(307, headers=[(b"location", path[path.index("/") :].encode("latin-1", "replace"))])
+        return Answer(307, headers=[(b"location", path_of(location))])
 
     def too_large(self, call: Call, limit: int) -> Answer:
         """A body beyond what the mock reads."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from mock_server.fixture_files import FixtureModel, Money
+from mock_server.fixture_files import Currency, FixtureModel, Moment, Money
 from mock_server.flexprice.entities import (
     CreditReason,
     DebitReason,
@@ -42,11 +42,9 @@ def _id(prefix: str) -> AfterValidator:
 ZERO = Decimal(0)
 ONE = Decimal(1)
 
-Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
 Rate = Annotated[Money, Field(gt=0, lt=100_000, decimal_places=5)]
 Positive = Annotated[Money, Field(gt=0)]
 NotNegative = Annotated[Money, Field(ge=0)]
-Moment = datetime | date
 Expiry = Annotated[timedelta | datetime | date, BeforeValidator(_expiry)]
 
 

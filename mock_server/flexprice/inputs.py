@@ -11,6 +11,7 @@ from typing import Any
 from mock_server.call import Call
 from mock_server.flexprice import money
 from mock_server.flexprice.answers import invalid
+from mock_server.flexprice.entities import Wallet
 
 Fields = dict[str, Any]
 
@@ -63,6 +64,13 @@ def stored_rate(value: Decimal, name: str) -> Decimal:
         return money.store_rate(value)
     except money.TooLarge:
         raise invalid(f"{name} has more digits than can be stored") from None
+
+
+def check_room(wallet: Wallet, incoming: Decimal, name: str) -> None:
+    """Refuse credits that would take a balance, or the price of the credits, beyond what can be kept."""
+    credits = stored(wallet.credit_balance + incoming, name)
+    stored(money.multiply(credits, wallet.conversion_rate), name)
+    stored(money.multiply(incoming, wallet.topup_conversion_rate), name)
 
 
 def moment(text: str | None, name: str) -> datetime | None:

@@ -15,9 +15,11 @@ from mock_server.flexprice.entities import (
     CreditReason,
     DebitReason,
     Invoice,
+    PriceType,
     Threshold,
     Transaction,
     Wallet,
+    WalletType,
 )
 from mock_server.flexprice.money import ZERO
 
@@ -58,6 +60,13 @@ class Account:
                 balance=money.store(money.multiply(credits, self.wallet.conversion_rate)),
                 updated_at=transaction.created_at,
             )
+
+
+def defaults(wallet_type: WalletType, currency: str) -> tuple[str, tuple[PriceType, ...]]:
+    """Name and allowed price types of a new wallet; neither can be chosen on creation."""
+    if wallet_type == "PRE_PAID":
+        return f"Prepaid Wallet - {currency.upper()}", ("USAGE",)
+    return f"Postpaid Wallet - {currency.upper()}", ("ALL",)
 
 
 @dataclass(frozen=True, slots=True)

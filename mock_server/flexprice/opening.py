@@ -6,22 +6,22 @@ what they are: a population id carries its index in its time, so that ten millio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property, lru_cache
 
 from contract_tests.source import Source
 from mock_server.clock import milliseconds
 from mock_server.faking import Fake
+from mock_server.fixture_files import moment
 from mock_server.flexprice import ledger
 from mock_server.flexprice.entities import (
     AlertSettings,
     AutoTopup,
     Customer,
     Invoice,
-    PriceType,
     Threshold,
     Transaction,
     Wallet,
@@ -176,7 +176,7 @@ class Opening:
         account = Account(self._wallet(wallet_id, "", fixture, _PERSONAS_START, str))
         for index, row in enumerate(fixture.transactions):
             here = (*place, "transactions", index)
-            at = _moment(row.at) if row.at else previous
+            at = moment(row.at) if row.at else previous
             if at < previous:
                 raise source.error((*here, "at"), "transactions are listed oldest first")
             previous = at
@@ -190,7 +190,7 @@ class Opening:
 
     def _created(self, name: str) -> datetime:
         created = self._fixtures.personas[name].created
-        return _moment(created) if created else _spread(self.seed, _PERSONAS_START, 60, "persona", name)
+        return moment(created) if created else _spread(self.seed, _PERSONAS_START, 60, "persona", name)
 
     def _wallet_id(self, name: str) -> str:
         return self.seed.id("wallet", milliseconds(self._created(name)), "persona", name)
@@ -227,7 +227,7 @@ class Opening:
         account = Account(self._wallet(wallet_id, customer_id, fixture, created, fake))
         at = created
         for index, row in enumerate(fixture.transactions):
-            at = _moment(row.at) if row.at else at + timedelta(days=1)
+            at = moment(row.at) if row.at else at + timedelta(days=1)
             row_id = self.seed.id("wtxn", milliseconds(at), "persona", name, index)
             self._record(account, row, row_id, at, fake)
         customer = self._fixtures.customers[fixture.customer]
@@ -349,12 +349,7 @@ class Population:
 
 def wallet_of(wallet_id: str, customer_id: str, fixture: WalletFixture, created: datetime, fake: Text) -> Wallet:
     """The wallet that a fixture describes, before any money came in."""
-    kind = "Prepaid" if fixture.type == "PRE_PAID" else "Postpaid"
-    allowed: Iterable[PriceType] = (
-        fixture.allowed_price_types
-        if fixture.allowed_price_types is not None
-        else (("USAGE",) if fixture.type == "PRE_PAID" else ("ALL",))
-    )
+    name, price_types = ledger.defaults(fixture.type, fixture.currency)
     alerts, topup = fixture.alerts, fixture.auto_topup
     return Wallet(
         id=wallet_id,
@@ -365,11 +360,11 @@ def wallet_of(wallet_id: str, customer_id: str, fixture: WalletFixture, created:
         topup_conversion_rate=fixture.topup_conversion_rate or fixture.conversion_rate,
         created_at=created,
         updated_at=created,
-        name=fake(fixture.name) if fixture.name is not None else f"{kind} Wallet - {fixture.currency.upper()}",
+        name=name if fixture.name is None else fake(fixture.name),
         description=fake(fixture.description),
         metadata={key: fake(value) for key, value in fixture.metadata.items()},
         auto_topup=AutoTopup(topup.enabled, topup.threshold, topup.amount, topup.invoicing) if topup else None,
-        allowed_price_types=tuple(allowed),
+        allowed_price_types=price_types if fixture.allowed_price_types is None else tuple(fixture.allowed_price_types),
         alert_settings=AlertSettings(
             alerts.enabled, _threshold(alerts.critical), _threshold(alerts.warning), _threshold(alerts.info)
         )
@@ -425,16 +420,10 @@ def _threshold(fixture: ThresholdFixture | None) -> Threshold | None:
     return Threshold(fixture.condition, fixture.threshold) if fixture else None
 
 
-def _moment(value: datetime | date) -> datetime:
-    if not isinstance(value, datetime):
-        return datetime.combine(value, time(), UTC)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
 def _expiry(value: timedelta | datetime | date | None, first_day: datetime) -> datetime | None:
     if value is None:
         return None
-    return first_day + value if isinstance(value, timedelta) else _moment(value)
+    return first_day + value if isinstance(value, timedelta) else moment(value)
 
 
 def _spread(seed: Seed, start: datetime, days: int, *name: str | int) -> datetime:

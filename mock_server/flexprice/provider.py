@@ -7,7 +7,7 @@ from datetime import datetime
 
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
-from mock_server.call import Answer, Call, Handler, Header, Refused
+from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
 from mock_server.flexprice.answers import BAD_REQUEST, error_answer, json_answer
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.generations import generation_aware
@@ -133,9 +133,7 @@ class Flexprice:
 
     def redirect(self, call: Call, location: str) -> Answer:
         """A slash too many at the end: permanent for reads, method-preserving for everything else."""
-        path = location.split("://", 1)[-1]
-        path = path[path.index("/") :]
-        return Answer(301 if call.request.method == "GET" else 307, headers=((b"location", path.encode("latin-1", "replace")),))
+        return Answer(301 if call.request.method == "GET" else 307, headers=((b"location", path_of(location)),))
 
     def too_large(self, call: Call, limit: int) -> Answer:
         """A body beyond what the mock reads."""

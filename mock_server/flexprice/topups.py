@@ -82,7 +82,7 @@ class Topups:
         key = fields.get("idempotency_key") or self._derived_key(wallet_id, credits, reason, draft.at)
         if state.key_owner(key) is not None:
             raise refused("already_exists", f"Idempotency key {key} was used before")
-        _check_limits(wallet, credits + (bonus or ZERO))
+        inputs.check_room(wallet, credits + (bonus or ZERO), "credits_to_add")
         incoming = ledger.Credit(
             amount=credits,
             reason=reason,
@@ -137,13 +137,6 @@ def _future(fields: inputs.Fields, name: str, now: datetime) -> datetime | None:
     if moment is not None and moment <= now:
         raise invalid(f"{name} must be in the future")
     return moment
-
-
-def _check_limits(wallet: Wallet, incoming: Decimal) -> None:
-    """Refuse credits that would take the balance beyond what can be stored."""
-    credits = inputs.stored(wallet.credit_balance + incoming, "credits_to_add")
-    inputs.stored(money.multiply(credits, wallet.conversion_rate), "credits_to_add")
-    inputs.stored(money.multiply(incoming, wallet.topup_conversion_rate), "credits_to_add")
 
 
 def _description(pending: bool, credits: Decimal) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mock_server.call import Answer, Call, Handler
 from mock_server.event_log import Event
-from mock_server.flexprice import inputs, ledger, money, settings
+from mock_server.flexprice import inputs, ledger, settings
 from mock_server.flexprice.answers import invalid, json_answer, refused, wallet_not_found
 from mock_server.flexprice.bodies import balance_body, page_body, wallet_body
 from mock_server.flexprice.entities import Wallet, WalletType
@@ -175,7 +175,7 @@ class Wallets:
                 raise refused(
                     "already_exists", f"Customer {customer_id} has an active {currency} {wallet_type} wallet: {account.wallet.id}"
                 )
-        prepaid = wallet_type == "PRE_PAID"
+        name, price_types = ledger.defaults(wallet_type, currency)
         wallet = Wallet(
             id=draft.id("wallet"),
             customer_id=customer_id,
@@ -185,11 +185,11 @@ class Wallets:
             topup_conversion_rate=topup_rate,
             created_at=draft.at,
             updated_at=draft.at,
-            name=f"{'Prepaid' if prepaid else 'Postpaid'} Wallet - {currency.upper()}",
+            name=name,
             description=fields.get("description", ""),
             metadata=fields.get("metadata", {}),
             auto_topup=topup,
-            allowed_price_types=("USAGE",) if prepaid else ("ALL",),
+            allowed_price_types=price_types,
             alert_settings=alerts,
         )
         events: list[Event] = [WalletCreated(at=draft.at, wallet=wallet)]
@@ -205,7 +205,7 @@ class Wallets:
             expiry = _day(fields["initial_credits_to_load_expiry_date"])
             if expiry <= draft.at:
                 raise invalid("initial_credits_to_load_expiry_date must be in the future")
-        _check_balance(wallet, amount, "initial_credits_to_load")
+        inputs.check_room(wallet, amount, "initial_credits_to_load")
         row_id = draft.id("wtxn")
         key = f"credit_grant-{self._worlds.seed.bits(64, 'key', row_id):016x}"
         incoming = ledger.Credit(amount=amount, reason="FREE_CREDIT_GRANT", expiry_date=expiry, idempotency_key=key)
@@ -305,10 +305,3 @@ def _day(number: int) -> datetime:
         return datetime.strptime(str(int(number)), "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
         raise invalid("initial_credits_to_load_expiry_date must be a day as YYYYMMDD") from None
-
-
-def _check_balance(wallet: Wallet, incoming: Any, name: str) -> None:
-    """Refuse credits that would take the balance beyond what can be stored."""
-    credits = inputs.stored(wallet.credit_balance + incoming, name)
-    inputs.stored(money.multiply(credits, wallet.conversion_rate), name)
-    inputs.stored(money.multiply(incoming, wallet.topup_conversion_rate), name)

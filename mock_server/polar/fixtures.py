@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
-from mock_server.fixture_files import FixtureModel
-
-Moment = datetime | date
+from mock_server.fixture_files import Currency, FixtureModel, Moment
 
 
 def _whole(value: object) -> object:
@@ -31,7 +28,6 @@ def _canonical_uuid4(value: str) -> str:
 
 Uuid4 = Annotated[str, AfterValidator(_canonical_uuid4)]
 Cents = Annotated[int, BeforeValidator(_whole)]
-Currency = Annotated[str, Field(pattern=r"^[a-z]{3}$")]
 
 
 class WalletFixture(FixtureModel):

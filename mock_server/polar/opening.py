@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from contract_tests.source import Source
+from mock_server.fixture_files import moment
 from mock_server.ids import Seed
 from mock_server.polar.fixtures import PolarFixtures, WalletFixture
 
@@ -20,8 +21,6 @@ _POPULATION_START = datetime(2023, 1, 1, tzinfo=UTC)
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIXES = {"customer": "polar_cst_", "member": "polar_mst_"}
 _RANDOM, _NUMBER, _CHECKSUM = 31, 6, 6  # characters after the prefix
-
-MAX_POPULATION = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,8 @@ class Opening:
             customer_id=customer_id,
             currency=fixture.currency,
             balance=fixture.balance,
-            created_at=_moment(fixture.created) if fixture.created else created,
-            modified_at=_moment(fixture.modified) if fixture.modified else None,
+            created_at=moment(fixture.created) if fixture.created else created,
+            modified_at=moment(fixture.modified) if fixture.modified else None,
         )
 
     def _token(self, kind: str, number: int | None, *name: str | int) -> str:
@@ -158,9 +157,3 @@ def _base62(value: int, length: int) -> str:
         value, digit = divmod(value, 62)
         digits.append(_DIGITS[digit])
     return "".join(reversed(digits))
-
-
-def _moment(value: datetime | date) -> datetime:
-    if not isinstance(value, datetime):
-        return datetime.combine(value, time(), UTC)
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

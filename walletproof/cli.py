@@ -102,11 +102,19 @@ def _serve(options: argparse.Namespace) -> int:
             gc.freeze()
             gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often
             gc.enable()
-            print(banner(mock, settings, host, port), flush=True)
+            _say(banner(mock, settings, host, port))
 
         serve(mock.app, bound, ready)
-    print("stopped", flush=True)
+    _say("stopped")
     return 0
+
+
+def _say(text: str) -> None:
+    """Print, unless whoever listened has gone (`serve | head`): that is no reason to stop serving."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Version:

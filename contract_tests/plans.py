@@ -259,7 +259,7 @@ class Planner:
         if where == "cookie" or "schema" not in parameter:
             return None
         schema = self._resolve(parameter["schema"])
-        shape = self._resolve(schema["anyOf"][0]) if "anyOf" in schema else schema
+        shape = schema if "type" in schema or "anyOf" not in schema else self._resolve(schema["anyOf"][0])
         is_list = shape.get("type") == "array"
         usual_style = {"path": "simple", "header": "simple", "query": "form"}[where]
         cast = _CASTS.get(str(shape.get("type")))
@@ -267,7 +267,7 @@ class Planner:
             items = self._resolve(shape.get("items", {}))
             plain_list = where == "query" and items.get("type") == "string" and parameter.get("explode", True)
             cast = _CASTS["string"] if plain_list else None
-        elif "anyOf" in schema:
+        elif shape is not schema:
             cast = None
         if parameter.get("style", usual_style) != usual_style or parameter.get("deprecated"):
             cast = None

@@ -17,7 +17,7 @@ from connexion.security import AbstractSecurityHandler
 from starlette.exceptions import HTTPException
 
 from mock_server.call import Call, Provider, Refused
-from mock_server.edge import CALL, Edge, Operations, note_operation
+from mock_server.edge import CALL, Edge, Operations, note_operation, unrouted
 
 log = logging.getLogger("walletproof")
 
@@ -98,7 +98,7 @@ async def _on_refused(request: ConnexionRequest, exc: Refused) -> ConnexionRespo
 async def _on_http_exception(request: ConnexionRequest, exc: HTTPException) -> ConnexionResponse:
     call = _call(request)
     if exc.status_code in (404, 405):
-        call.answer = call.provider.unrouted(call, call.provider.contract.methods_at(call.request.path))
+        call.answer = unrouted(call)
     else:
         log.error("%s %r: %r", call.request.method, call.request.path, exc)
         call.answer = call.provider.failure(call)

@@ -139,7 +139,7 @@ class Operations(SpecMiddleware):
         provider = call.provider
         operation = call.operation or note_operation(call, scope)
         if operation is None:
-            call.answer = provider.unrouted(call, provider.contract.methods_at(call.request.path))
+            call.answer = unrouted(call)
             return
         findings = provider.contract.check_request(operation, call.request)
         if findings:
@@ -148,6 +148,13 @@ class Operations(SpecMiddleware):
                 call.answer = refusal
                 return
         call.answer = await self._handlers[scope["extensions"][ROUTING_CONTEXT]["operation_id"]](call)
+
+
+def unrouted(call: Call) -> Answer:
+    """The provider's answer to a path or method that no operation has."""
+    allowed = call.provider.contract.methods_at(call.request.path)
+    # The router knows no line feeds in a path. A method that the path would have but for one is no wrong method.
+    return call.provider.unrouted(call, [] if call.request.method in allowed else allowed)
 
 
 def note_operation(call: Call, scope: Scope) -> Operation | None:

@@ -26,8 +26,8 @@ def alert_settings(data: dict[str, Any]) -> AlertSettings:
     return settings
 
 
-def auto_topup(data: dict[str, Any], current: AutoTopup | None = None) -> AutoTopup:
-    """Parse the object, merged field by field into the current settings, and check the result."""
+def auto_topup(data: dict[str, Any], *, update_of: AutoTopup | None = None) -> AutoTopup:
+    """Parse the object and check it; an update is merged field by field into what it is an update of."""
     fields = inputs.present(data)
     changes: dict[str, Any] = {name: fields[name] for name in ("enabled", "invoicing") if name in fields}
     for name in ("threshold", "amount"):
@@ -35,8 +35,8 @@ def auto_topup(data: dict[str, Any], current: AutoTopup | None = None) -> AutoTo
         if value is not None:
             changes[name] = inputs.stored(value, f"auto_topup.{name}")
     if "cooldown" in fields:
-        changes["cooldown"] = _cooldown(inputs.present(fields["cooldown"]), clearable=current is not None)
-    settings = replace(current or AutoTopup(), **changes)
+        changes["cooldown"] = _cooldown(inputs.present(fields["cooldown"]), clearable=update_of is not None)
+    settings = replace(update_of or AutoTopup(), **changes)
     for name in ("threshold", "amount", "invoicing"):
         if getattr(settings, name) is None:
             raise invalid(f"auto_topup.{name} is required")

@@ -12,7 +12,7 @@ from mock_server.event_log import Event
 from mock_server.flexprice import inputs, ledger, settings
 from mock_server.flexprice.answers import invalid, json_answer, refused, wallet_not_found
 from mock_server.flexprice.bodies import balance_body, page_body, wallet_body
-from mock_server.flexprice.entities import Wallet, WalletType
+from mock_server.flexprice.entities import AutoTopup, Wallet, WalletType
 from mock_server.flexprice.events import TransactionCreated, WalletCreated, WalletTerminated, WalletUpdated
 from mock_server.flexprice.ledger import Account
 from mock_server.flexprice.members import MemberRows, Page
@@ -23,7 +23,6 @@ from mock_server.world import Draft, World, Worlds
 
 BREAKDOWN = "credits_available_breakdown"
 
-_CURRENCY = re.compile(r"[A-Za-z]{3}")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")  # Go's spelling of booleans
 _FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
 
@@ -144,10 +143,7 @@ class Wallets:
         state = state_of(world)
         if fields.get("price_unit"):
             raise refused("not_found", f"Price unit {fields['price_unit']} was not found")
-        currency = fields["currency"]
-        if not _CURRENCY.fullmatch(currency):
-            raise invalid("currency must be a code of three letters")
-        currency = currency.lower()
+        currency = fields["currency"].lower()
         topup = settings.auto_topup(fields["auto_topup"]) if "auto_topup" in fields else None
         rate = inputs.decimal(fields, "conversion_rate") or ONE
         if rate < 0:
@@ -226,7 +222,11 @@ class Wallets:
         account = state_of(world).account(wallet_id)
         if account is None:
             raise wallet_not_found(wallet_id)
-        topup = settings.auto_topup(fields["auto_topup"], account.wallet.auto_topup) if "auto_topup" in fields else None
+        topup = (
+            settings.auto_topup(fields["auto_topup"], update_of=account.wallet.auto_topup or AutoTopup())
+            if "auto_topup" in fields
+            else None
+        )
         alerts = settings.alert_settings(fields["alert_settings"]) if "alert_settings" in fields else None
         allowed = inputs.present(fields.get("config", {})).get("allowed_price_types")
         return WalletUpdated(

@@ -29,11 +29,15 @@ _UNROUTED_PATH = "/x-unrouted"
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. `path` is the whole path pattern, base path included; `method` is in upper case."""
+    """One operation. `path` is the whole path pattern, base path included; `method` is in upper case.
+
+    `secured`: it may not be called without credentials.
+    """
 
     id: str
     method: str
     path: str
+    secured: bool
     key: tuple[str, str] = field(repr=False)  # (path as in the document, method as in the document)
     pattern: re.Pattern[str] = field(repr=False)
 
@@ -54,7 +58,7 @@ class Contract:
         self.base_path = _base_path(document)
         self.operations = {operation.id: operation for operation in self._operations()}
         unrouted = {"operationId": "unrouted", "responses": merged.get("x-unrouted", {}).get("responses", {}), "security": []}
-        self.unrouted = Operation("", "GET", _UNROUTED_PATH, (_UNROUTED_PATH, "get"), re.compile("(?!)"))
+        self.unrouted = Operation("", "GET", _UNROUTED_PATH, False, (_UNROUTED_PATH, "get"), re.compile("(?!)"))
         self._merged = Validator(self._served(merged, {_UNROUTED_PATH: {"get": unrouted}}))
 
     @classmethod
@@ -150,7 +154,9 @@ class Contract:
                         "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]+\})", whole)
                     )
                     operation_id = item[method].get("operationId") or f"{method.upper()} {path}"
-                    result.append(Operation(operation_id, method.upper(), whole, (path, method), re.compile(pattern)))
+                    security = item[method].get("security", self.merged.get("security", []))
+                    secured = bool(security) and {} not in security
+                    result.append(Operation(operation_id, method.upper(), whole, secured, (path, method), re.compile(pattern)))
         return result
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -13,6 +14,11 @@ import httpx
 import pytest
 
 _numbers = count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Connexion imports what jsonschema is about to drop; nothing that code here could do about it."""
+    config.addinivalue_line("filterwarnings", r"ignore:jsonschema\.:DeprecationWarning")
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,17 @@ def stop(mock: Mock) -> str:
     mock.process.terminate()
     _, error = mock.process.communicate(timeout=10)
     return error
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Mock]:
+    """A mock of a test's own, stopped afterwards; it must not log anything."""
+    started = start(*options)
+    try:
+        yield started
+    finally:
+        logged = stop(started)
+    assert logged == "", f"the mock complained:\n{logged}"
 
 
 @pytest.fixture(scope="session")

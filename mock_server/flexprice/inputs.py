@@ -18,7 +18,10 @@ Fields = dict[str, Any]
 
 def body(call: Call) -> Fields:
     """The JSON object of a request without its nulls. Numbers keep the digits they were sent with."""
-    return present(json.loads(call.request.body, parse_float=Decimal))
+    try:
+        return present(json.loads(call.request.body, parse_float=Decimal))
+    except ValueError:  # whole numbers of thousands of digits; everything else was refused before
+        raise invalid("The body holds a number with too many digits") from None
 
 
 def page(fields: Mapping[str, Any]) -> tuple[int, int]:

@@ -34,12 +34,13 @@ def auto_topup(data: dict[str, Any], *, update_of: AutoTopup | None = None) -> A
         value = inputs.decimal(fields, name)
         if value is not None:
             changes[name] = inputs.stored(value, f"auto_topup.{name}")
-    if "cooldown" in fields:
-        changes["cooldown"] = _cooldown(inputs.present(fields["cooldown"]), clearable=update_of is not None)
     settings = replace(update_of or AutoTopup(), **changes)
     for name in ("threshold", "amount", "invoicing"):
         if getattr(settings, name) is None:
             raise invalid(f"auto_topup.{name} is required")
+    if "cooldown" in fields:
+        cooldown = _cooldown(inputs.present(fields["cooldown"]), clearable=update_of is not None)
+        settings = replace(settings, cooldown=cooldown)
     return settings
 
 

@@ -10,7 +10,7 @@ from functools import partial, total_ordering
 from typing import Any
 
 from mock_server.call import Answer, Call, Handler
-from mock_server.flexprice import inputs
+from mock_server.flexprice import inputs, money
 from mock_server.flexprice.answers import invalid, json_answer, wallet_not_found
 from mock_server.flexprice.bodies import customer_body, page_body, transaction_body, user_body, wallet_body
 from mock_server.flexprice.entities import Transaction
@@ -24,7 +24,7 @@ _EXPANDABLE = ("customer", "created_by_user", "wallet")
 
 # Small populations are simply looked at; large ones are counted, for which these columns differ row by row.
 _SMALL_POPULATION = 1_000
-_MEMBER_COLUMNS = {"id", "wallet_id", "customer_id", "metadata"}
+_MEMBER_COLUMNS = {"id", "wallet_id", "customer_id"}
 _TIME_COLUMNS = {"created_at", "updated_at"}
 
 
@@ -45,6 +45,7 @@ class Criteria:
     expires_from: datetime | None = None
     status: str | None = None
     conditions: list[Condition] = field(default_factory=list)
+    nothing: bool = False
     sort: list[tuple[str, bool]] = field(default_factory=list)
     newest_first: bool = True
     limit: int = 50
@@ -54,7 +55,8 @@ class Criteria:
         """Whether a row is asked for, its time and wallet aside."""
         expiry = row.expiry_date
         return (
-            self.type in (None, row.type)
+            not self.nothing
+            and self.type in (None, row.type)
             and self.transaction_status in (None, row.transaction_status)
             and self.transaction_reason in (None, row.transaction_reason)
             and self.reference in (None, (row.reference_type, row.reference_id))
@@ -75,7 +77,7 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Condition:
-    """One entry of `filters`: column, operator, value."""
+    """One entry of `filters`: column, operator, and the value as the column's type."""
 
     column: str
     operator: str
@@ -83,8 +85,7 @@ class Condition:
 
     def holds(self, row: Transaction) -> bool:
         """Whether the row's column satisfies the operator."""
-        found = column(row, self.column)
-        return _OPERATORS[self.operator](found, _like(found, self.value, self.column))
+        return _OPERATORS[self.operator](getattr(row, self.column), self.value)
 
 
 @total_ordering
@@ -103,6 +104,13 @@ class Transactions:
         self._worlds = worlds
         self._opening = opening
         self._tenant = opening.tenant
+        self._shared = {  # columns that are the same in every row
+            "status": "published",
+            "created_by": opening.tenant.user_id,
+            "updated_by": opening.tenant.user_id,
+            "environment_id": opening.tenant.environment_id,
+            "tenant_id": opening.tenant.tenant_id,
+        }
         self.handlers: Mapping[str, Handler] = {
             "getWalletTransactions": self.of_wallet,
             "queryWalletTransaction": self.search,
@@ -123,8 +131,16 @@ class Transactions:
         fields = inputs.body(call)
         expanded = inputs.expand(call.request.query_first.get("expand") or fields.get("expand"), _EXPANDABLE)
         criteria = _criteria(fields)
-        criteria.conditions = [_condition(inputs.present(entry)) for entry in fields.get("filters", ())]
-        criteria.sort = [_sort(inputs.present(entry)) for entry in fields.get("sort", ())]
+        for entry in fields.get("filters", ()):
+            condition = _condition(inputs.present(entry), self._shared)
+            if condition.column not in self._shared:
+                criteria.conditions.append(condition)
+            elif not _OPERATORS[condition.operator](self._shared[condition.column], condition.value):
+                criteria.nothing = True
+        for entry in fields.get("sort", ()):
+            name, descending = _sort(inputs.present(entry), self._shared)
+            if name not in self._shared:
+                criteria.sort.append((name, descending))
         state = state_of(await self._worlds.current(call.session))
         return self._answer(state, criteria, expanded)
 
@@ -195,18 +211,7 @@ class Transactions:
         return groups
 
 
-def column(row: Transaction, name: str) -> Any:
-    """A row's database column; the names are those of the fields, but for what all rows share."""
-    if name == "status":
-        return "published"
-    value = getattr(row, name)
-    return "" if value is None and name == "reference_type" else value
-
-
-_COLUMNS = {
-    "status",
-    *(name for name in Transaction.__dataclass_fields__ if name != "metadata"),
-}
+_COLUMNS = {name for name in Transaction.__dataclass_fields__ if name != "metadata"}
 
 
 def _criteria(fields: Mapping[str, Any]) -> Criteria:
@@ -239,9 +244,9 @@ def _criteria(fields: Mapping[str, Any]) -> Criteria:
     return criteria
 
 
-def _condition(entry: Mapping[str, Any]) -> Condition:
-    name, operator = entry.get("field"), entry.get("operator")
-    if name not in _COLUMNS:
+def _condition(entry: Mapping[str, Any], shared: Mapping[str, str]) -> Condition:
+    name, operator = entry.get("field", ""), entry.get("operator", "")
+    if name not in _COLUMNS and name not in shared:
         raise invalid(f"filters: unknown field {name!r}")
     if operator not in _OPERATORS:
         raise invalid(f"filters: operator must be one of {', '.join(_OPERATORS)}")
@@ -249,13 +254,14 @@ def _condition(entry: Mapping[str, Any]) -> Condition:
     members = {"in": ("array",), "not_in": ("array",), "before": ("date", "string"), "after": ("date", "string")}
     for member in members.get(operator, ("string", "number", "date", "boolean")):
         if member in given:
-            return Condition(name, operator, given[member])
+            as_text = operator in ("contains", "not_contains")
+            return Condition(name, operator, str(given[member]) if as_text else _like(given[member], name))
     raise invalid(f"filters: {operator} on {name} needs a value")
 
 
-def _sort(entry: Mapping[str, Any]) -> tuple[str, bool]:
-    name = entry.get("field")
-    if name not in _COLUMNS:
+def _sort(entry: Mapping[str, Any], shared: Mapping[str, str]) -> tuple[str, bool]:
+    name = entry.get("field", "")
+    if name not in _COLUMNS and name not in shared:
         raise invalid(f"sort: unknown field {name!r}")
     return name, entry.get("direction") == "desc"
 
@@ -263,7 +269,7 @@ def _sort(entry: Mapping[str, Any]) -> tuple[str, bool]:
 def _sort_key(row: Transaction, sort: list[tuple[str, bool]]) -> tuple[Any, ...]:
     parts: list[Any] = []
     for name, descending in sort:
-        value = column(row, name)
+        value = getattr(row, name)
         part = (value is None, 0 if value is None else value)  # like the database: nulls last, and first when turned round
         parts.append(_Descending(part) if descending else part)
     return tuple(parts)
@@ -303,21 +309,22 @@ def _times(population: Any, slots: list[list[int]], index: int) -> list[datetime
     return [rows[slot].created_at for slot in slots[index % len(slots)]]
 
 
-def _like(found: Any, value: Any, name: str) -> Any:
+def _like(value: Any, name: str) -> Any:
     """A filter's value as the column's type, so that they compare."""
     if isinstance(value, list):
-        return [_like(found, entry, name) for entry in value]
+        return [_like(entry, name) for entry in value]
     column_type = _TYPES.get(name, str)
+    if column_type is str:
+        return str(value)
+    if column_type is datetime:
+        moment = inputs.moment(str(value), f"filters: {name}")
+        if moment is None:
+            raise invalid(f"filters: {name} is compared with a time")
+        return moment
     try:
-        if column_type is Decimal:
-            return Decimal(str(value))
-        if column_type is datetime:
-            return inputs.moment(str(value), f"filters: {name}")
-        if column_type is int:
-            return int(value)
-    except (ValueError, ArithmeticError):
-        raise invalid(f"filters: {value!r} does not fit the column {name}") from None
-    return str(value)
+        return money.parse(value)
+    except ValueError:
+        raise invalid(f"filters: {str(value)[:50]!r} does not fit the column {name}") from None
 
 
 _TYPES: dict[str, type] = {
@@ -327,13 +334,15 @@ _TYPES: dict[str, type] = {
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return money.wire(value)
     return "" if value is None else str(value)
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda found, value: bool(found == value),
-    "contains": lambda found, value: _text(value).lower() in _text(found).lower(),
-    "not_contains": lambda found, value: _text(value).lower() not in _text(found).lower(),
+    "contains": lambda found, value: value.lower() in _text(found).lower(),
+    "not_contains": lambda found, value: value.lower() not in _text(found).lower(),
     "gt": lambda found, value: found is not None and found > value,
     "lt": lambda found, value: found is not None and found < value,
     "gte": lambda found, value: found is not None and found >= value,

@@ -189,9 +189,9 @@ class Wallets:
             alert_settings=alerts,
         )
         events: list[Event] = [WalletCreated(at=draft.at, wallet=wallet)]
-        initial = inputs.decimal(fields, "initial_credits_to_load") or ZERO
+        initial = inputs.stored(inputs.decimal(fields, "initial_credits_to_load") or ZERO, "initial_credits_to_load")
         if initial > 0:
-            events.append(self._initial_credits(draft, wallet, inputs.stored(initial, "initial_credits_to_load"), expiry, fields))
+            events.append(self._initial_credits(draft, wallet, initial, expiry, fields))
         return events, wallet.id
 
     def _initial_credits(

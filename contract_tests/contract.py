@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from jsonschema_path import SchemaPath
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
@@ -19,7 +19,7 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 from contract_tests.exchange import Exchange, Request
 from contract_tests.finding import Finding
 from contract_tests.overlay import apply_overlay
-from contract_tests.source import Source, SourceError
+from contract_tests.source import Pointer, Source, SourceError
 from contract_tests.validation import Validator, findings
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -191,18 +191,66 @@ def _check_version(source: Source) -> None:
 
 def _check_document(source: Source, document: dict[str, Any], what: str) -> None:
     version = str(document["openapi"])
+    _check_references(source, document, document, ())
+    paths = document.get("paths", {})
+    if paths == {}:
+        raise source.error(("paths",), f"{what} has no paths: there is nothing to serve")
+    _check_operation_ids(source, paths if isinstance(paths, dict) else {})
     validator = OpenAPIV30SpecValidator if version.startswith("3.0") else OpenAPIV31SpecValidator
     try:
         error = next(iter(validator(SchemaPath.from_dict(document, resolved_cache_maxsize=4096)).iter_errors()), None)
-    except Exception as failure:  # noqa: BLE001 - an unresolvable $ref surfaces as one of several libraries' errors
-        raise SourceError(f"{source.path}: {what} is not valid OpenAPI: {failure}") from None
+    except Exception as failure:  # noqa: BLE001 - several libraries' errors surface here
+        raise SourceError(f"{source.path}: {what} is not valid OpenAPI: {_one_line(str(failure))}") from None
     if error is not None:
-        raise source.error(error.absolute_path, f"{what} is not valid OpenAPI {version}: {error.message}")
-    ids: dict[str, str] = {}
-    for path, item in document["paths"].items():
+        problem = _one_line(getattr(error, "message", str(error)))
+        raise source.error(getattr(error, "absolute_path", ()), f"{what} is not valid OpenAPI {version}: {problem}")
+
+
+def _check_references(source: Source, document: dict[str, Any], node: Any, pointer: Pointer) -> None:
+    """Every `$ref` must lead somewhere in this file; the libraries would fetch others, or fail without saying where."""
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not _leads_somewhere(document, reference):
+            raise source.error((*pointer, "$ref"), f"$ref {reference} leads nowhere in this document")
+        for key, value in node.items():
+            _check_references(source, document, value, (*pointer, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _check_references(source, document, value, (*pointer, index))
+
+
+def _leads_somewhere(document: Any, reference: str) -> bool:
+    if not reference.startswith("#/"):
+        return False
+    for step in reference[2:].split("/"):
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list) and name.isdecimal() and int(name) < len(document):
+            document = document[int(name)]
+        elif isinstance(document, dict) and name in document:
+            document = document[name]
+        else:
+            return False
+    return True
+
+
+def _check_operation_ids(source: Source, paths: dict[str, Any]) -> None:
+    seen: dict[str, str] = {}
+    for path, item in paths.items():
+        if not isinstance(item, dict):
+            continue
+        if "$ref" in item:
+            raise source.error(("paths", path, "$ref"), "a path item that is a $ref is not supported: put its operations here")
         for method in METHODS:
-            operation_id = item.get(method, {}).get("operationId")
-            if operation_id in ids:
-                raise source.error(("paths", path, method), f"operationId {operation_id!r} is taken by {ids[operation_id]}")
-            if operation_id:
-                ids[operation_id] = f"{method.upper()} {path}"
+            operation = item.get(method)
+            operation_id = operation.get("operationId") if isinstance(operation, dict) else None
+            if isinstance(operation_id, str):
+                here = f"{method.upper()} {path}"
+                if seen.setdefault(operation_id, here) != here:
+                    raise source.error(
+                        ("paths", path, method, "operationId"), f"operationId {operation_id!r} is taken by {seen[operation_id]}"
+                    )
+
+
+def _one_line(text: str) -> str:
+    line = text.split("\n", 1)[0]
+    return line if len(line) <= 300 else line[:297] + "..."

@@ -73,8 +73,9 @@ class Exchange:
 
 
 def content_type(headers: RawHeaders) -> str:
-    """The content type, lower-case, with its parameters; empty if there is none."""
+    """The content type, lower-case, with those of its parameters that are some (`a=b`); empty if there is none."""
     for name, value in headers:
         if name == b"content-type":
-            return value.decode("latin-1").lower()
+            kind, *parameters = value.decode("latin-1").lower().split(";")
+            return ";".join([kind, *(parameter for parameter in parameters if "=" in parameter)])
     return ""

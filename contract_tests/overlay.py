@@ -29,7 +29,10 @@ def apply_overlay(document: dict[str, Any], overlay: Source) -> dict[str, Any]:
         unknown = sorted(key for key in action if key not in _ACTION_KEYS and not key.startswith("x-"))
         if unknown:
             raise overlay.error((*place, unknown[0]), f"unknown field; an action has {', '.join(sorted(_ACTION_KEYS))}")
-        if (action.get("remove") is True) == ("update" in action):
+        removes = action.get("remove", False)
+        if not isinstance(removes, bool):
+            raise overlay.error((*place, "remove"), "`remove` is true or false")
+        if removes == ("update" in action):
             raise overlay.error(place, "an action needs exactly one of `update` and `remove: true`")
         try:
             found = jsonpath.find(action["target"], result)
@@ -40,8 +43,11 @@ def apply_overlay(document: dict[str, Any], overlay: Source) -> dict[str, Any]:
                 (*place, "target"),
                 f"target {action['target']} matches nothing in the document; has the document changed?",
             )
-        if action.get("remove"):
-            for location in sorted((node.location for node in found), key=_removal_order, reverse=True):
+        if removes:
+            # Later items first, so that removing one does not move another that is still to go; each only once.
+            for location in sorted({node.location for node in found}, key=_removal_order, reverse=True):
+                if not location:
+                    raise overlay.error(place, "the whole document cannot be removed")
                 _remove(result, location)
         else:
             for node in found:
@@ -61,9 +67,9 @@ def _actions(overlay: Source) -> list[Any]:
     return actions
 
 
-def _removal_order(location: tuple[str | int, ...]) -> tuple[tuple[bool, str, int], ...]:
-    """Later array items first, so that removing one does not move another that is still to go."""
-    return tuple((isinstance(step, int), str(step), step if isinstance(step, int) else 0) for step in location)
+def _removal_order(location: tuple[str | int, ...]) -> list[tuple[bool, int, str]]:
+    """A key that sorts array items by their number, and children behind their parents."""
+    return [(True, step, "") if isinstance(step, int) else (False, 0, step) for step in location]
 
 
 def _remove(document: Any, location: tuple[str | int, ...]) -> None:

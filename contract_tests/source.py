@@ -18,6 +18,7 @@ import yaml
 type_of_number = Callable[[str], Any]
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_MAX_DEPTH = 200
 _MAX_NODES = 1_000_000  # aliases expand: a short file can describe a very large tree
 
 Pointer = tuple[str | int, ...]
@@ -34,6 +35,24 @@ class SourceError(InputError):
 def json_pointer(pointer: Iterable[str | int]) -> str:
     """RFC 6901 text of a pointer; the whole document is `/`."""
     return "/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in pointer)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Refuses deep nesting while parsing: the C parser recurses, and would take the process with it."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
+        super().descend_resolver(current_node, current_index)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+        super().ascend_resolver()
 
 
 class Source:
@@ -53,13 +72,14 @@ class Source:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise SourceError(f"{path}: cannot be read: {reason}") from None
         try:
-            self._root = yaml.compose(text, Loader=yaml.CSafeLoader)
+            self._root = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
             raise SourceError(f"{path}{line}: this is not YAML: {error.problem or error.context}") from None
         except yaml.YAMLError as error:
-            raise SourceError(f"{path}: this is not YAML: {error}") from None
+            problem = str(error).split("\n", 1)[0]
+            raise SourceError(f"{path}: this is not YAML: {problem}") from None
         self.data: Any = None if self._root is None else self._plain(self._root, ())
 
     def line(self, pointer: Iterable[str | int]) -> int:
@@ -84,8 +104,10 @@ class Source:
 
     def _plain(self, node: yaml.Node, pointer: Pointer) -> Any:
         self._count += 1
-        if self._count > _MAX_NODES or len(pointer) > 200:
+        if self._count > _MAX_NODES or len(pointer) > _MAX_DEPTH:
             raise SourceError(f"{self.path}: too large or too deeply nested (are aliases expanding?)")
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+            raise self._at(node, pointer, f"YAML tag {node.tag!r} is not allowed: plain data only")
         if isinstance(node, yaml.MappingNode):
             mapping: dict[str, Any] = {}
             for key_node, value_node in node.value:

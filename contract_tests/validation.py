@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -42,9 +44,14 @@ def is_uuid4(value: object) -> bool:
 FORMATS: dict[str, Callable[[Any], bool]] = {"uuid4": is_uuid4}
 
 
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
 def _strict_json(raw: bytes, **_: str) -> Any:
     """JSON as RFC 8259 has it: no NaN, no stray surrogates. The media type's parameters do not matter."""
-    return orjson.loads(raw)
+    value = orjson.loads(raw)
+    # orjson makes floats of whole numbers beyond 64 bits; once it has vouched for the text, the slower reader may count.
+    return json.loads(raw) if _LONG_NUMBER.search(raw) else value
 
 
 class Validator:

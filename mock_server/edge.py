@@ -25,7 +25,7 @@ CALL = "walletproof.call"
 MAX_BODY = 1 << 20
 
 _SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SESSION_HOST = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]{0,62})\.localhost(:\d+)?")
+_SESSION_HOST = re.compile(rb"([a-z0-9][a-z0-9-]{0,62})\.localhost(:\d+)?")
 _WITH_BODY = ("POST", "PUT", "PATCH")  # what other methods send is ignored
 
 
@@ -193,8 +193,8 @@ def _choose_session(call: Call) -> str | None:
         if not _SESSION_NAME.fullmatch(name):
             return "X-Mock-Session must be 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
         call.session = name
-    elif b".localhost" in (host := header.get(b"host", b"")) and (match := _SESSION_HOST.fullmatch(host)):
-        call.session = match[1].decode().lower()
+    elif b".localhost" in (host := header.get(b"host", b"").lower()) and (match := _SESSION_HOST.fullmatch(host)):
+        call.session = match[1].decode()
     return None
 
 

@@ -35,6 +35,11 @@ def _faker(locale: str) -> Faker:
         raise UnknownProvider(f"Faker has no locale {locale!r}; examples: en_US, de_DE, ja_JP") from None
 
 
+def check_locale(locale: str) -> None:
+    """Raise UnknownProvider for a locale that Faker does not have."""
+    _faker(locale)
+
+
 @lru_cache(maxsize=256)
 def _providers(locale: str) -> frozenset[str]:
     from faker.providers import BaseProvider

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -69,13 +69,17 @@ def parse(source: Source, model: type[M]) -> M:
         pointer = _in_data(source.data, first["loc"])
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {_short(first['input'])}"
         if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_fields_at(model, pointer[:-1])))
+            known = ", ".join(_fields_at(model, first["loc"][:-1]))
             raise source.error(pointer, f"unknown field {pointer[-1]!r}; known here: {known}") from None
         raise source.error(pointer, f"{first['msg'][:1].lower()}{first['msg'][1:]}{got}") from None
 
 
 def check_expressions(source: Source, locale: str) -> None:
     """SourceError for the first Faker expression that cannot be evaluated."""
+    try:
+        faking.check_locale(locale)
+    except faking.UnknownProvider as error:
+        raise source.error(("locale",), str(error)) from None
     _check_node(source, source.data, (), locale)
 
 
@@ -107,24 +111,39 @@ def _in_data(data: Any, location: tuple[str | int, ...]) -> tuple[str | int, ...
     return tuple(pointer)
 
 
-def _fields_at(model: Any, pointer: tuple[str | int, ...]) -> list[str]:
-    """The field names of the model that a pointer leads to."""
-    for step in pointer:
-        if isinstance(model, type) and issubclass(model, BaseModel) and step in model.model_fields:
-            model = model.model_fields[str(step)].annotation
-        model = _model_in(model)
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+def _fields_at(model: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The field names of the model that pydantic's location leads to."""
+    for step in location:
+        model = _within(model, step)
+    found = _models_in(model)
+    return sorted(found[0].model_fields) if len(found) == 1 else []
 
 
-def _model_in(annotation: Any) -> Any:
-    """The first model in an annotation such as `dict[str, Model]` or `Model | None`."""
-    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation
-    for argument in reversed(getattr(annotation, "__args__", ())):
-        found = _model_in(argument)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            return found
-    return annotation
+def _within(annotation: Any, step: str | int) -> Any:
+    """The annotation of what a step leads to from an annotated value."""
+    if _is_model(annotation):
+        return annotation.model_fields[str(step)].annotation
+    if get_origin(annotation) in (dict, list):
+        return get_args(annotation)[-1]
+    models = _models_in(annotation)
+    tagged = [model for model in models if _tag(model) == step]
+    return tagged[0] if tagged else _within(models[0], step)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and not hasattr(annotation, "__args__") and issubclass(annotation, BaseModel)
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    """The models in an annotation such as `dict[str, Model]` or `A | B`."""
+    if _is_model(annotation):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _tag(model: Any) -> str:
+    """How a model of a union is called in locations; see `fixtures.TransactionFixture`."""
+    return str(next(iter(model.model_fields), "")) + " row"
 
 
 def _short(value: Any) -> str:

@@ -15,17 +15,18 @@ GRACE = 0.4  # seconds that open requests have once the server is told to stop
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; InputError if the address cannot be had."""
+    """A listening socket; InputError if the address cannot be had."""
+    if not 0 <= port <= 65_535:
+        raise InputError(f"--port {port}: a port is a number from 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (socket.gaierror, UnicodeError):
         raise InputError(f"--host {host}: no such address on this machine") from None
-    except OverflowError:
-        raise InputError(f"--port {port}: a port is a number from 0 to 65535") from None
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
+        bound.listen(2048)  # at once, so that a second server on this port is told so; answers come when all is ready
     except OSError as error:
         bound.close()
         if error.errno in (98, 48, 10048):

@@ -28,10 +28,10 @@ def imports(module: str) -> Iterator[str]:
         else:
             continue
         for name in names:
-            while name and name not in MODULES:
-                name = name.rpartition(".")[0]
-            if name:
-                yield name
+            # The longest beginning that is a module: `from package.module import name` has the name last.
+            parts = name.split(".")
+            beginnings = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            yield from [beginning for beginning in beginnings if beginning in MODULES][:1]
 
 
 def tracked_files() -> list[Path]:

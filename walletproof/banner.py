@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from itertools import islice
+from textwrap import shorten
 
 from mock_server.assembly import Mock, Settings
 
@@ -25,27 +26,31 @@ def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
     if flexprice is not None:
         prefix = mock.contracts["flexprice"].base_path
         key = settings.api_keys[0] if settings.api_keys else "test"
-        rule = "the given --api-key" if settings.api_keys else "any key will do; `invalid...` and `expired...` are refused"
+        rule = "the given --api-key" if settings.api_keys else "any key; `invalid...` and `expired...` are refused"
         shown_key = "YOUR_KEY" if settings.api_keys else key
-        lines += [f"Flexprice  {base}{prefix}    header x-api-key: {shown_key}  ({rule})"]
+        lines += [f"Flexprice  {base}{prefix}  header x-api-key: {shown_key}  ({rule})"]
         for persona in islice(flexprice.personas(), _SHOWN if polar is None else _SHOWN - 2):
-            lines.append(f"  {persona.name:<18} {persona.ids['wallet']}  {persona.about}"[:118])
+            lines.append(_row(persona.name, persona.ids["wallet"], persona.about))
             curl = curl or f"curl -H 'x-api-key: {shown_key}' {base}{prefix}/wallets/{persona.ids['wallet']}/balance/real-time"
         lines.append("")
     if polar is not None:
         portal = f"{base}/v1/customer-portal/wallets/"
-        lines += [f"Polar      {base}    header Authorization: Bearer TOKEN"]
+        lines += [f"Polar      {base}  header Authorization: Bearer TOKEN"]
         tokens: dict[str, str] = {}
         for number, persona in enumerate(polar.personas()):
             if number < (_SHOWN if flexprice is None else 2):
-                lines.append(f"  {persona.name:<18} {persona.ids.get('wallet', '-')}  {persona.about}"[:118])
+                lines.append(_row(persona.name, persona.ids.get("wallet", "-"), persona.about))
             if persona.token:
                 tokens.setdefault(persona.name.split(".")[0], persona.token)
             curl = curl or f"curl -H 'Authorization: Bearer {persona.token}' {portal}"
         lines += [f"  token of {customer:<9} {token}" for customer, token in tokens.items()]
         lines.append("")
-    lines += [f"Try:       {curl}", "", f"Personas:  {base}/_mock/personas    Stop: Ctrl-C"]
+    lines += [f"Try: {curl}", "", f"Personas:  {base}/_mock/personas    Stop: Ctrl-C"]
     if settings.exposed:
         state = "ask for the control token" if settings.control_token else "are off: no --control-token"
         lines.append(f"Note:      other machines can reach this server; its controls {state}")
     return "\n".join(lines)
+
+
+def _row(name: str, wallet_id: str, about: str) -> str:
+    return f"  {name:<18} {wallet_id}  {shorten(about, 55, placeholder=' ...')}"

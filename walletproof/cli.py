@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 USAGE_ERROR = 2
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="walletproof", description="Mock server and contract tests for wallet APIs.")
-    parser.add_argument("--version", action="version", version=_Version())  # type: ignore[arg-type]
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     serve = commands.add_parser(
         "serve",
@@ -117,16 +118,11 @@ def _say(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Version:
-    """Looked up when printed: reading the package's metadata takes time that other commands need not pay."""
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: reading the package's metadata takes time that other commands need not pay."""
 
-    def __mod__(self, _: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib import metadata
 
-        return f"walletproof {metadata.version('walletproof')}"
-
-    def __str__(self) -> str:
-        return self % None
-
-    def __contains__(self, _: object) -> bool:
-        return False
+        print(f"walletproof {metadata.version('walletproof')}")
+        parser.exit()

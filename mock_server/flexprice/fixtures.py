@@ -173,6 +173,7 @@ class TemplateFixture(WalletFixture):
     """One kind of wallet in the population; the population repeats the list of kinds in order."""
 
     customer: CustomerFixture = CustomerFixture()
+    transactions: Annotated[list[TransactionFixture], Field(max_length=500)] = []
 
     @model_validator(mode="after")
     def _is_plain(self) -> Self:

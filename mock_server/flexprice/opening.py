@@ -40,7 +40,7 @@ from mock_server.ids import Seed, ulid_milliseconds
 
 # The population was created second by second from this day on; personas came after the last possible member.
 _POPULATION_START = datetime(2023, 1, 1, tzinfo=UTC)
-_SLOT = timedelta(milliseconds=100)
+_LONGEST_SLOT = timedelta(milliseconds=100)
 MAX_POPULATION = 100_000_000
 _CUSTOMERS_START = datetime(2026, 3, 5, tzinfo=UTC)
 _PERSONAS_START = datetime(2026, 4, 1, tzinfo=UTC)
@@ -259,6 +259,8 @@ class Population:
         self._templates = fixtures.population
         self._locale = fixtures.locale
         self.size = size if fixtures.population else 0
+        most_rows = max((len(template.transactions) for template in fixtures.population), default=0)
+        self._slot = min(_LONGEST_SLOT, timedelta(seconds=1) / (most_rows + 1))
         self.account_at = lru_cache(maxsize=_CACHED)(self._make_account)
         self.account = lru_cache(maxsize=_CACHED)(self._find_account)
         self.usage = lru_cache(maxsize=_CACHED)(self._find_usage)
@@ -340,7 +342,7 @@ class Population:
         fake = Fake(self._seed, self._locale, "member", index)
         account = Account(wallet_of(self.wallet_id(index), self.customer_id(index), template, created, fake))
         for slot, row in enumerate(template.transactions):
-            at = created + (slot + 1) * _SLOT
+            at = created + (slot + 1) * self._slot
             row_id = self._seed.id("wtxn", milliseconds(at), "population", index, slot)
             record_row(account, row, row_id, at, str, created)
         account.wallet = replace(account.wallet, wallet_status=template.status)

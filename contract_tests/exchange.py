@@ -38,6 +38,12 @@ class Request:
         self.body = body
         self.path_params: Mapping[str, str] = path_params or {}
 
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Add a header, unless the request has it; `name` is in lower case."""
+        if name not in self.header:
+            self.headers = [*self.headers, (name, value)]
+            self.header[name] = value
+
     @property
     def query(self) -> list[tuple[str, str]]:
         """Query parameters in order, decoded; empty values are kept."""

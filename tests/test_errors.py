@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Mock, start, stop
+from conftest import Mock, running
 from flexprice_checks import assert_invalid, assert_ok, assert_refused
 
 from contract_tests.contract import Contract
@@ -425,16 +425,13 @@ def test_line_feed_at_the_end_is_no_way_round_the_key(
 
 def test_line_feed_at_the_end_is_no_way_round_what_a_server_was_started_with() -> None:
     """Neither the given API key nor the control token can be avoided so."""
-    guarded = start("--api-key", "sk_mine", "--control-token", "s3cret")
-    try:
+    with running("--api-key", "sk_mine", "--control-token", "s3cret") as guarded:
         for path in ("/_mock/personas%0A", "/_mock/population/flexprice/1%0A", "/v1/wallets/search%0A"):
             for method in ("GET", "POST"):
                 response = httpx.request(method, guarded.url + path, headers={"x-api-key": "other"})
                 assert response.status_code in (401, 404, 405), (method, path, response.text[:100])
         reset = httpx.post(f"{guarded.url}/_mock/sessions/default/reset%0A")
         assert reset.status_code in (401, 404)
-    finally:
-        stop(guarded)
 
 
 @pytest.mark.parametrize("path", POLAR.values())

@@ -460,6 +460,25 @@ def test_update_of_nothing_changes_nothing(flexprice: httpx.Client, wallet_ids: 
     assert wallet.stored()["updated_at"] >= before["updated_at"]
 
 
+def test_every_change_moves_updated_at(flexprice: httpx.Client) -> None:
+    """Settings and credits both count as changes, reading does not, and the time of creation stays."""
+    wallet = Wallet.create(flexprice)
+    times_seen = [wallet.stored()["updated_at"]]
+    for change in (
+        wallet.update,
+        lambda: wallet.update(name="x"),
+        lambda: wallet.top_up(credits_to_add="1"),
+        wallet.terminate,
+    ):
+        assert_ok(change())
+        body = wallet.balance()
+        assert body == wallet.balance()
+        assert body["created_at"] == times_seen[0]
+        times_seen.append(body["updated_at"])
+
+    assert all(earlier < later for earlier, later in pairwise(times_seen))
+
+
 def test_update_replaces_metadata(flexprice: httpx.Client, wallet_ids: dict[str, str]) -> None:
     """What was sent is what is stored, old keys gone, down to an empty map (I28)."""
     wallet = Wallet(flexprice, wallet_ids["healthy"])
@@ -738,6 +757,25 @@ def test_figures_that_people_know(flexprice: httpx.Client, wallet_ids: dict[str,
     assert {field: body[field] for field in figures} == figures
 
 
+@pytest.mark.parametrize("customer", ["ext_cust_busy", "ext_cust_debtor", "ext_cust_debtor_all", "ext_cust_overspent"])
+def test_postpaid_wallets_know_no_pending_charges(flexprice: httpx.Client, customer: str) -> None:
+    """Whatever the customer used or owes, a postpaid wallet's real-time balance is its balance (I4), a prepaid one's is less."""
+    body = {"external_customer_id": customer, "wallet_type": "POST_PAID", "currency": "usd", "initial_credits_to_load": "10"}
+    created = assert_ok(flexprice.post("/wallets", json=body | {"conversion_rate": "3"}))
+    balance = Wallet(flexprice, created["id"]).balance()
+
+    assert (balance["balance"], balance["real_time_balance"], balance["real_time_credit_balance"]) == ("30", "30", "10")
+    assert (balance["current_period_usage"], balance["unpaid_invoices_amount"]) == ("0", "0")
+    (prepaid,) = (
+        item
+        for item in assert_ok(
+            flexprice.get("/customers/wallets", params={"lookup_key": customer, "include_real_time_balance": "true"})
+        )
+        if (item["wallet_type"], item["currency"]) == ("PRE_PAID", "usd")
+    )
+    assert number(prepaid, "real_time_balance") < number(prepaid, "balance")
+
+
 @pytest.mark.parametrize("name", PERSONAS)
 def test_balance_and_get_agree(flexprice: httpx.Client, wallet_ids: dict[str, str], name: str) -> None:
     """Every stored field is the same in both answers (I31), and two reads in a row are equal."""
@@ -877,7 +915,7 @@ def test_terminate_needs_its_own_key(flexprice: httpx.Client) -> None:
 
 def test_terminate_refuses_expired_credits(flexprice: httpx.Client) -> None:
     """Credits that have expired but were not swept count in the balance and cannot be taken out: 400, nothing changes."""
-    expiry = datetime.now(UTC) + timedelta(milliseconds=150)
+    expiry = datetime.now(UTC) + timedelta(milliseconds=600)
     wallet = Wallet.create(flexprice, initial_credits_to_load="5", initial_credits_expiry_date_utc=expiry.isoformat())
     assert_ok(wallet.top_up(credits_to_add="7"))
     while datetime.now(UTC) <= expiry:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from conftest import Mock
+from conftest import Mock, running
 
 Body = dict[str, Any]
 
@@ -204,6 +204,22 @@ def test_pages_of_equals_never_overlap(paged: httpx.Client, sorting: str) -> Non
 def test_limit_is_clamped(paged: httpx.Client, limit: str) -> None:
     """More than 100 is answered exactly as 100, whatever its size (7)."""
     assert paged.get("/", params={"limit": limit}).content == paged.get("/", params={"limit": 100}).content
+
+
+def test_limit_is_clamped_in_what_comes(tmp_path: Path) -> None:
+    """Of more than a hundred wallets a page holds a hundred, and pages are counted with that, however many were asked for."""
+    letters = "abcdefghijk"
+    wallets = {a + b + "x": {"about": "One of many", "currency": a + b + "x", "balance": 1} for a in letters for b in letters}
+    fixtures = {"provider": "polar", "customers": {"crowd": {"about": "A crowd", "wallets": wallets}}}
+    file = tmp_path / "crowd.yaml"
+    file.write_text(yaml.safe_dump(fixtures), "utf-8")
+
+    with running("--provider", "polar", "--fixtures", str(file)) as crowded, sign_in(crowded, "crowd") as client:
+        for limit in (100, 101, 120, 121, 1000):
+            first, second = (listed(client, {"limit": limit, "page": page}) for page in (1, 2))
+            assert first["pagination"] == second["pagination"] == {"total_count": 121, "max_page": 2}
+            assert [len(first["items"]), len(second["items"])] == [100, 21]
+            assert len({wallet["id"] for wallet in first["items"] + second["items"]}) == 121
 
 
 @pytest.mark.parametrize("page", ["4", "100", "9" * 18, "9" * 30])

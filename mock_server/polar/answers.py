@@ -9,7 +9,7 @@ import orjson
 
 from mock_server.call import Answer, Header, Refused
 
-_NO_STORE = (b"cache-control", b"no-store")
+PRIVATE = (b"cache-control", b"private, no-store")
 _DESCRIPTION = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
 
 # Written with spaces, as the provider's OAuth library does; everything else is compact.
@@ -18,8 +18,8 @@ _INVALID_TOKEN_CHALLENGE = f'Bearer realm="polar", error="invalid_token", error_
 
 
 def json_answer(status: int, body: Any, headers: Sequence[Header] = ()) -> Answer:
-    """An answer in JSON. Whole numbers may have any size."""
-    return Answer(status, to_json(body), content_type=b"application/json", headers=headers)
+    """An answer in JSON, which nobody may keep. Whole numbers may have any size."""
+    return Answer(status, to_json(body), content_type=b"application/json", headers=[PRIVATE, *headers])
 
 
 def to_json(body: Any) -> bytes:
@@ -40,7 +40,7 @@ def unauthorized() -> Refused:
 
 def invalid_token() -> Answer:
     """401: a bearer token that means nothing any more, or never did."""
-    headers = [(b"www-authenticate", _INVALID_TOKEN_CHALLENGE), _NO_STORE]
+    headers = [(b"www-authenticate", _INVALID_TOKEN_CHALLENGE), (b"cache-control", b"no-store")]
     return Answer(401, _INVALID_TOKEN, content_type=b"application/json", headers=headers)
 
 
@@ -58,6 +58,11 @@ def not_found() -> Refused:
 def no_route() -> Answer:
     """404: no such path."""
     return json_answer(404, {"detail": "Not Found"})
+
+
+def no_version() -> Answer:
+    """404: no such version, decided before anything that sets headers."""
+    return Answer(404, to_json({"detail": "Not Found"}), content_type=b"application/json")
 
 
 def no_method(allowed: Sequence[str]) -> Answer:

@@ -80,7 +80,7 @@ class Polar:
         request = call.request
         header = request.header
         if header.get(b"polar-version", b"") not in (b"", *_VERSIONS):
-            return answers.no_route()
+            return answers.no_version()
         if request.method == "OPTIONS" and b"origin" in header and b"access-control-request-method" in header:
             return Answer(200, b"OK", content_type=b"text/plain; charset=utf-8", headers=_preflight(call))
         token = _token(header.get(b"authorization", b""))
@@ -114,7 +114,7 @@ class Polar:
 
     def redirect(self, call: Call, location: str) -> Answer:
         """A missing or additional slash."""
-        return Answer(307, headers=[(b"location", location.encode("latin-1", "replace"))])
+        return Answer(307, headers=[answers.PRIVATE, (b"location", location.encode("latin-1", "replace"))])
 
     def too_large(self, call: Call, limit: int) -> Answer:
         """No operation reads a body; where one is sent all the same, the route decides."""
@@ -131,12 +131,12 @@ class Polar:
         return Answer(500, b"Internal Server Error", content_type=b"text/plain; charset=utf-8")
 
     def headers(self, call: Call) -> list[Header]:
-        """Version, caching and CORS."""
+        """Version and CORS."""
         header = call.request.header
         version = header.get(b"polar-version") or _VERSIONS[0]
         result: list[Header] = []
         if version in _VERSIONS:
-            result = [(b"polar-version", version), (b"cache-control", b"private, no-store")]
+            result = [(b"polar-version", version)]
         if b"origin" in header:
             result += [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"Polar-Version")]
         return result

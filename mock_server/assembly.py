@@ -18,7 +18,7 @@ from mock_server.clock import Clock, RealClock
 from mock_server.control.provider import Control
 from mock_server.event_log import MemoryLog
 from mock_server.flexprice.fixtures import FlexpriceFixtures
-from mock_server.flexprice.opening import MAX_POPULATION
+from mock_server.flexprice.population import MAX_POPULATION
 from mock_server.flexprice.provider import Flexprice
 from mock_server.ids import Seed
 from mock_server.personas import Cast

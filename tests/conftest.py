@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import IO
 
 import httpx
 import pytest
@@ -28,6 +30,7 @@ class Mock:
     url: str
     banner: str
     process: subprocess.Popen[str]
+    log: IO[str]
 
     def personas(self) -> dict[str, dict[str, object]]:
         """Personas by `provider/name`, as the control says."""
@@ -38,7 +41,8 @@ class Mock:
 def start(*options: str) -> Mock:
     """Start a mock on a free port and wait until it says that it is ready."""
     command = [sys.executable, "-m", "walletproof", "serve", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tempfile.TemporaryFile("w+")  # not a pipe: nobody reads it while the mock runs, and a full pipe would stop it
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
@@ -48,16 +52,19 @@ def start(*options: str) -> Mock:
     banner = "".join(lines)
     match = re.search(r"http://\S+", banner)
     if match is None:
-        _, error = process.communicate(timeout=10)
-        raise AssertionError(f"the mock did not start: {error}")
-    return Mock(match[0], banner, process)
+        process.wait(timeout=10)
+        log.seek(0)
+        raise AssertionError(f"the mock did not start: {log.read()}")
+    return Mock(match[0], banner, process, log)
 
 
 def stop(mock: Mock) -> str:
     """Stop a mock and return what it logged."""
     mock.process.terminate()
-    _, error = mock.process.communicate(timeout=10)
-    return error
+    mock.process.communicate(timeout=10)
+    with mock.log as log:
+        log.seek(0)
+        return log.read()
 
 
 @contextmanager

@@ -43,6 +43,12 @@ TWO = f"  two: {{about: Two, customer: acme, id: {ID}}}\n"
 OVERLAY = "overlay: 1.0.0\ninfo: {title: Test, version: '1'}\nactions:\n  - target: $.info\n    update: {x-test: true}\n"
 
 
+def _logged(mock: Mock) -> str:
+    """What a mock has written to stderr."""
+    mock.log.seek(0)
+    return mock.log.read()
+
+
 def run(*arguments: str, width: int = 100) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself, and soon."""
     env = {**os.environ, "COLUMNS": str(width)}
@@ -62,7 +68,7 @@ def refused(*options: str) -> str:
 def serving(*options: str) -> Iterator[Mock]:
     """A mock of a test's own; whatever happens, it ends with the test."""
     running = start(*options)
-    with running.process:
+    with running.process, running.log:
         try:
             yield running
         finally:
@@ -73,8 +79,7 @@ def interrupt(mock: Mock) -> tuple[int, str, str]:
     """Ctrl-C: the exit code, and what was still to be read from stdout and stderr."""
     mock.process.send_signal(signal.SIGINT)
     assert mock.process.stdout is not None
-    assert mock.process.stderr is not None
-    out, error = "" if mock.process.stdout.closed else mock.process.stdout.read(), mock.process.stderr.read()
+    out, error = "" if mock.process.stdout.closed else mock.process.stdout.read(), _logged(mock)
     return mock.process.wait(timeout=10), out, error
 
 

@@ -20,7 +20,7 @@ from contract_tests.source import data_folder
 from mock_server import assembly, fixture_files
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.members import MemberRows, Page
-from mock_server.flexprice.opening import MAX_POPULATION, Population
+from mock_server.flexprice.population import MAX_POPULATION, Population
 from mock_server.ids import Seed
 from mock_server.polar.fixtures import PolarFixtures
 from mock_server.polar.opening import Opening as PolarOpening

@@ -1,60 +1,38 @@
 """The Flexprice world before its first event: personas and population, each thing made when first asked for.
 
-Everything is a pure function of (seed, id) and of the world's first day, which relative expiries count from. Ids tell
-what they are: a population id carries its index in its time, so that ten million wallets are found without a table.
+Everything is a pure function of (seed, id) and of the world's first day, which relative expiries count from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 
 from contract_tests.source import Source
 from mock_server.clock import milliseconds
 from mock_server.faking import Fake
 from mock_server.fixture_files import moment
 from mock_server.flexprice import ledger
-from mock_server.flexprice.entities import (
-    AlertSettings,
-    AutoTopup,
-    Customer,
-    Invoice,
-    Threshold,
-    Transaction,
-    Wallet,
-)
-from mock_server.flexprice.fixtures import (
-    CreditFixture,
-    CustomerFixture,
-    FlexpriceFixtures,
-    PersonaFixture,
-    ThresholdFixture,
-    WalletFixture,
-)
+from mock_server.flexprice.entities import Customer, Invoice, Wallet
+from mock_server.flexprice.fixtures import FlexpriceFixtures, PersonaFixture, WalletFixture
+from mock_server.flexprice.from_fixtures import Text, customer_of, record_row, wallet_of
 from mock_server.flexprice.ledger import Account
 from mock_server.flexprice.money import ZERO
-from mock_server.ids import Seed, ulid_milliseconds
+from mock_server.flexprice.population import POPULATION_START, Population
+from mock_server.ids import Seed
 
-# The population was created second by second from this day on; personas came after the last possible member.
-_POPULATION_START = datetime(2023, 1, 1, tzinfo=UTC)
-_LONGEST_SLOT = timedelta(milliseconds=100)
-MAX_POPULATION = 100_000_000
 _CUSTOMERS_START = datetime(2026, 3, 5, tzinfo=UTC)
 _PERSONAS_START = datetime(2026, 4, 1, tzinfo=UTC)
-
-_CACHED = 4096
-
-Text = Callable[[str], str]
 
 
 class Tenant:
     """Whose data this is: the environment, tenant and user that every row names."""
 
     def __init__(self, seed: Seed) -> None:
-        start = milliseconds(_POPULATION_START) - 86_400_000
+        start = milliseconds(POPULATION_START) - 86_400_000
         self.environment_id = seed.id("env", start)
         self.tenant_id = seed.id("tenant", start)
         self.user_id = seed.id("user", start)
@@ -204,7 +182,7 @@ class Opening:
         fixture = self._fixtures.customers[name]
         created = _spread(self.seed, _CUSTOMERS_START, 20, "customer", name)
         fake = Fake(self.seed, self._fixtures.locale, "customer", name)
-        return _customer(self._customer_ids[name], fixture.external_id or name, fixture, created, fake)
+        return customer_of(self._customer_ids[name], fixture.external_id or name, fixture, created, fake)
 
     @cache  # noqa: B019
     def _invoices(self, name: str, customer_id: str) -> tuple[Invoice, ...]:
@@ -242,190 +220,6 @@ class Opening:
 
     def _record(self, account: Account, row: object, row_id: str, at: datetime, fake: Text) -> None:
         record_row(account, row, row_id, at, fake, self._first_day)
-
-
-class Population:
-    """Any number of wallets, one customer each, none of which exists until it is asked for.
-
-    `account` and `usage` find a member's account by wallet id (or None) and pending usage by customer id, `account_at`
-    the account by number; the latest ones are kept.
-
-    Member i repeats template i mod K; it was created i seconds after the first, and its ledger rows followed within the
-    same second. So rows of the whole population, in the order of time, are in the order of members as well.
-    """
-
-    def __init__(self, seed: Seed, fixtures: FlexpriceFixtures, size: int) -> None:
-        self._seed = seed
-        self._templates = fixtures.population
-        self._locale = fixtures.locale
-        self.size = size if fixtures.population else 0
-        most_rows = max((len(template.transactions) for template in fixtures.population), default=0)
-        self._slot = min(_LONGEST_SLOT, timedelta(seconds=1) / (most_rows + 1))
-        self.account_at = lru_cache(maxsize=_CACHED)(self._make_account)
-        self.account = lru_cache(maxsize=_CACHED)(self._find_account)
-        self.usage = lru_cache(maxsize=_CACHED)(self._find_usage)
-
-    def about(self, index: int) -> str:
-        """What kind of wallet a member has."""
-        return self._templates[index % self.period].about
-
-    @property
-    def period(self) -> int:
-        """How many kinds of wallet there are."""
-        return len(self._templates)
-
-    def created(self, index: int) -> datetime:
-        """When a member was created."""
-        return _POPULATION_START + timedelta(seconds=index)
-
-    def last_created(self, moment: datetime) -> int:
-        """The last member created at or before a moment, -1 if there was none by then."""
-        return max(-1, min(self.size - 1, (moment - _POPULATION_START) // timedelta(seconds=1)))
-
-    def wallet_id(self, index: int) -> str:
-        """The id of a member's wallet."""
-        return self._seed.id("wallet", milliseconds(self.created(index)), "population", index)
-
-    def customer_id(self, index: int) -> str:
-        """The id of a member's customer."""
-        return self._seed.id("cust", milliseconds(self.created(index)), "population", index)
-
-    def wallet_index(self, wallet_id: str) -> int | None:
-        """Which member a wallet id belongs to, if any."""
-        return self._index(wallet_id, "wallet_", self.wallet_id)
-
-    def customer_index(self, customer_id: str) -> int | None:
-        """Which member a customer id belongs to, if any."""
-        return self._index(customer_id, "cust_", self.customer_id)
-
-    def template_account(self, template: int) -> Account:
-        """What the accounts of one kind have in common: a member's account, its ids and times aside."""
-        return self.account_at(template)
-
-    def customer(self, customer_id: str) -> Customer | None:
-        """A member's customer."""
-        index = self.customer_index(customer_id)
-        return None if index is None else self._customer(index)
-
-    def customer_by_external_id(self, external_id: str) -> Customer | None:
-        """A member's customer by its external id, `member-<index>`."""
-        number = external_id.removeprefix("member-")
-        if not number.isascii() or not number.isdecimal() or len(number) > 9 or f"member-{int(number)}" != external_id:
-            return None
-        return self._customer(int(number)) if int(number) < self.size else None
-
-    def _index(self, thing_id: str, prefix: str, make: Callable[[int], str]) -> int | None:
-        if not self.size or not thing_id.startswith(prefix):
-            return None
-        created = ulid_milliseconds(thing_id.removeprefix(prefix))
-        if created is None:
-            return None
-        index, rest = divmod(created - milliseconds(_POPULATION_START), 1000)
-        return index if rest == 0 and 0 <= index < self.size and make(index) == thing_id else None
-
-    def _find_account(self, wallet_id: str) -> Account | None:
-        index = self.wallet_index(wallet_id)
-        return None if index is None else self.account_at(index)
-
-    def _find_usage(self, customer_id: str) -> Mapping[str, Decimal]:
-        index = self.customer_index(customer_id)
-        return {} if index is None else self._templates[index % self.period].customer.usage
-
-    def _customer(self, index: int) -> Customer:
-        fixture = self._templates[index % self.period].customer
-        fake = Fake(self._seed, self._locale, "member", index)
-        return _customer(self.customer_id(index), f"member-{index}", fixture, self.created(index), fake)
-
-    def _make_account(self, index: int) -> Account:
-        template = self._templates[index % self.period]
-        created = self.created(index)
-        fake = Fake(self._seed, self._locale, "member", index)
-        account = Account(wallet_of(self.wallet_id(index), self.customer_id(index), template, created, fake))
-        for slot, row in enumerate(template.transactions):
-            at = created + (slot + 1) * self._slot
-            row_id = self._seed.id("wtxn", milliseconds(at), "population", index, slot)
-            record_row(account, row, row_id, at, str, created)
-        account.wallet = replace(account.wallet, wallet_status=template.status)
-        return account
-
-
-def wallet_of(wallet_id: str, customer_id: str, fixture: WalletFixture, created: datetime, fake: Text) -> Wallet:
-    """The wallet that a fixture describes, before any money came in."""
-    name, price_types = ledger.defaults(fixture.type, fixture.currency)
-    alerts, topup = fixture.alerts, fixture.auto_topup
-    return Wallet(
-        id=wallet_id,
-        customer_id=customer_id,
-        currency=fixture.currency,
-        wallet_type=fixture.type,
-        conversion_rate=fixture.conversion_rate,
-        topup_conversion_rate=fixture.topup_conversion_rate or fixture.conversion_rate,
-        created_at=created,
-        updated_at=created,
-        name=name if fixture.name is None else fake(fixture.name),
-        description=fake(fixture.description),
-        metadata={key: fake(value) for key, value in fixture.metadata.items()},
-        auto_topup=AutoTopup(topup.enabled, topup.threshold, topup.amount, topup.invoicing) if topup else None,
-        allowed_price_types=price_types if fixture.allowed_price_types is None else tuple(fixture.allowed_price_types),
-        alert_settings=AlertSettings(
-            alerts.enabled, _threshold(alerts.critical), _threshold(alerts.warning), _threshold(alerts.info)
-        )
-        if alerts
-        else None,
-    )
-
-
-def record_row(account: Account, row: object, row_id: str, at: datetime, fake: Text, first_day: datetime) -> Transaction:
-    """Book one fixture transaction."""
-    consumed: dict[str, Decimal] = {}
-    if isinstance(row, CreditFixture):
-        incoming = ledger.Credit(
-            amount=row.credit,
-            reason=row.reason,
-            pending=row.status != "completed",
-            expiry_date=_expiry(row.expires, first_day),
-            priority=row.priority,
-            idempotency_key=row.idempotency_key,
-            description=fake(row.description),
-            metadata={key: fake(value) for key, value in row.metadata.items()},
-        )
-        booked = replace(ledger.credit(account.wallet, row_id, incoming, at), transaction_status=row.status)
-    else:
-        booked, consumed = ledger.debit(
-            account,
-            row_id,
-            row.debit,  # type: ignore[attr-defined]
-            row.reason,  # type: ignore[attr-defined]
-            at,
-            idempotency_key=row.idempotency_key,  # type: ignore[attr-defined]
-            description=fake(row.description),  # type: ignore[attr-defined]
-            metadata={key: fake(value) for key, value in row.metadata.items()},  # type: ignore[attr-defined]
-        )
-    account.record(booked, consumed)
-    return booked
-
-
-def _customer(customer_id: str, external_id: str, fixture: CustomerFixture, created: datetime, fake: Text) -> Customer:
-    return Customer(
-        id=customer_id,
-        external_id=external_id,
-        name=fake(fixture.name),
-        email=fake(fixture.email),
-        created_at=created,
-        address={part: fake(text) for part, text in fixture.address.items()},
-        metadata={key: fake(value) for key, value in fixture.metadata.items()},
-        usage=fixture.usage,
-    )
-
-
-def _threshold(fixture: ThresholdFixture | None) -> Threshold | None:
-    return Threshold(fixture.condition, fixture.threshold) if fixture else None
-
-
-def _expiry(value: timedelta | datetime | date | None, first_day: datetime) -> datetime | None:
-    if value is None:
-        return None
-    return first_day + value if isinstance(value, timedelta) else moment(value)
 
 
 def _spread(seed: Seed, start: datetime, days: int, *name: str | int) -> datetime:

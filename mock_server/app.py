@@ -1,25 +1,23 @@
-"""The application: everything that a request passes, in one list."""
+"""The application: everything that a request passes, in one list.
+
+Connexion's exception handling is not in it: `Edge` turns what is raised into the provider's answers.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from connexion import AsyncApp
-from connexion.lifecycle import ConnexionRequest, ConnexionResponse
-from connexion.middleware.exceptions import ExceptionMiddleware
+from connexion.lifecycle import ConnexionRequest
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.resolver import Resolver
 from connexion.security import AbstractSecurityHandler
-from starlette.exceptions import HTTPException
 
-from mock_server.call import Call, Provider, Refused
-from mock_server.edge import CALL, Edge, Operations, note_operation, unrouted
-
-log = logging.getLogger("walletproof")
+from mock_server.call import Call, Provider
+from mock_server.edge import CALL, Edge, Operations, note_operation
 
 
 def build_app(providers: Sequence[Provider]) -> AsyncApp:
@@ -28,15 +26,11 @@ def build_app(providers: Sequence[Provider]) -> AsyncApp:
         "mock_server",
         middlewares=[
             partial(Edge, providers=providers),
-            ExceptionMiddleware,
             RoutingMiddleware,
             SecurityMiddleware,
             Operations,
         ],
     )
-    app.add_error_handler(Refused, _on_refused)
-    app.add_error_handler(HTTPException, _on_http_exception)
-    app.add_error_handler(Exception, _on_failure)
     app.add_api(
         _routing_view(providers),
         base_path="",
@@ -84,34 +78,3 @@ def _authenticate(request: ConnexionRequest) -> dict[str, str]:
     note_operation(call, scope)
     call.provider.authenticate(call)
     return {}
-
-
-# Connexion demands a response of its error handlers; ours is in `call.answer`, this one goes nowhere.
-_NOWHERE = ConnexionResponse(status_code=500, body=b"")
-
-
-async def _on_refused(request: ConnexionRequest, exc: Refused) -> ConnexionResponse:
-    _call(request).answer = exc.answer
-    return _NOWHERE
-
-
-async def _on_http_exception(request: ConnexionRequest, exc: HTTPException) -> ConnexionResponse:
-    call = _call(request)
-    if exc.status_code in (404, 405):
-        call.answer = unrouted(call)
-    else:
-        log.error("%s %r: %r", call.request.method, call.request.path, exc)
-        call.answer = call.provider.failure(call)
-    return _NOWHERE
-
-
-async def _on_failure(request: ConnexionRequest, exc: Exception) -> ConnexionResponse:
-    call = _call(request)
-    log.error("%s %r failed", call.request.method, call.request.path, exc_info=exc)
-    call.answer = call.provider.failure(call)
-    return _NOWHERE
-
-
-def _call(request: ConnexionRequest) -> Call:
-    call: Call = request.scope[CALL]
-    return call

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract_tests.contract import Operation
 from contract_tests.exchange import Exchange, Request, Response
-from mock_server.call import Answer, Call, Handler, Provider
+from mock_server.call import Answer, Call, Handler, Provider, Refused
 
 log = logging.getLogger("walletproof")
 
@@ -92,7 +93,14 @@ class Edge:
                 start.update(message)
 
         scope["path"] = request.path  # a provider may have rewritten an alias
-        await self._app(scope, receive, sink)
+        try:
+            await self._app(scope, receive, sink)
+        except Refused as refused:
+            return refused.answer
+        except HTTPException as exception:
+            if exception.status_code not in (404, 405):
+                raise
+            return unrouted(call)
         if call.answer is not None:
             return call.answer
         location = dict(start.get("headers", ())).get(b"location")

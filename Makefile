@@ -30,7 +30,7 @@ format: $(VENV)/dev.done  ## Put layout and imports in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev.done  ## Measure speed and start time (a few minutes; see benchmarks/README.md)
+bench: $(VENV)/dev.done  ## Measure speed and start time (two minutes; needs wrk)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 docs: $(VENV)/dev.done  ## Bring the tables of README.md up to date

@@ -7,7 +7,8 @@ overlay, and people ask for operations by id. Nothing that routes is ever what v
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -82,27 +83,24 @@ class Contract:
         """Everything in which `request` breaks the contract; empty if it keeps it."""
         if self._merged.request_ok(operation.key, request):
             return []
-        errors = self._merged.request_errors(operation.key, request)
-        if not errors:
-            return []
-        published = set()
-        if operation is not self.unrouted:
-            published_errors = self._published.request_errors(operation.key, request)
-            published = {_where(f) for f in findings(published_errors, "request", operation.id, "published")}
-        return _levelled(findings(errors, "request", operation.id, "overlay"), published)
+        return self._findings("request", operation, lambda validator: validator.request_errors(operation.key, request))
 
     def check_response(self, operation: Operation, exchange: Exchange) -> list[Finding]:
         """Everything in which the response of `exchange` breaks the contract; empty if it keeps it."""
         if self._merged.response_ok(operation.key, exchange.response):
             return []
-        errors = self._merged.response_errors(operation.key, exchange.request, exchange.response)
-        if not errors:
-            return []
-        published = set()
-        if operation is not self.unrouted:
-            published_errors = self._published.response_errors(operation.key, exchange.request, exchange.response)
-            published = {_where(f) for f in findings(published_errors, "response", operation.id, "published")}
-        return _levelled(findings(errors, "response", operation.id, "overlay"), published)
+        request, response = exchange.request, exchange.response
+        return self._findings(
+            "response", operation, lambda validator: validator.response_errors(operation.key, request, response)
+        )
+
+    def _findings(self, side: str, operation: Operation, judge: Callable[[Validator], list[Exception]]) -> list[Finding]:
+        """What document and overlay complain of; what the document alone complains of too is of its level."""
+        found = list(findings(judge(self._merged), side, operation.id, "overlay"))
+        if not found or operation is self.unrouted:
+            return found
+        published = {_where(f) for f in findings(judge(self._published), side, operation.id, "published")}
+        return [replace(f, level="published") if _where(f) in published else f for f in found]
 
     def methods_at(self, path: str) -> list[str]:
         """The methods that operations offer at a concrete path, e.g. for an `Allow` header."""
@@ -167,14 +165,6 @@ def _specificity(operation: Operation) -> tuple[int, list[bool]]:
 
 def _where(finding: Finding) -> tuple[str, str]:
     return finding.rule, finding.pointer
-
-
-def _levelled(found: Any, published: set[tuple[str, str]]) -> list[Finding]:
-    """Findings that the published document makes too are of its level."""
-    return [
-        Finding(f.rule, "published", f.operation, f.pointer, f.problem, f.expected, f.got) if _where(f) in published else f
-        for f in found
-    ]
 
 
 def _base_path(document: dict[str, Any]) -> str:

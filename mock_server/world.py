@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mock_server.clock import Clock, milliseconds
 from mock_server.event_log import Conflict, Event, EventLog
@@ -110,8 +110,3 @@ class Worlds:
 
     def _new(self) -> World:
         return World({name: factory() for name, factory in self._factories.items()})
-
-
-def any_state(world: World, provider: str) -> Any:
-    """A provider's state, for that provider's own module to narrow."""
-    return world.states[provider]

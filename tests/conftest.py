@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -65,6 +68,23 @@ def stop(mock: Mock) -> str:
     with mock.log as log:
         log.seek(0)
         return log.read()
+
+
+def paste(line: str) -> str:
+    """What a curl line prints when it is pasted into a shell; fails unless the answer is a 2xx.
+
+    Where there is no curl, its options are read as curl reads them: the line must be right all the same.
+    """
+    if shutil.which("curl"):
+        command = f"{line} --fail --silent --show-error"
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30).stdout
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-H", action="append", default=[])
+    parser.add_argument("-X", default="GET")
+    parser.add_argument("url")
+    options = parser.parse_args(shlex.split(line)[1:])
+    headers = dict(header.split(": ", 1) for header in options.H)
+    return httpx.request(options.X, options.url, headers=headers).raise_for_status().text
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Mock, start
+from conftest import Mock, paste, start
 from syrupy.assertion import SnapshotAssertion
 
 from mock_server import fixture_files
@@ -125,8 +125,7 @@ def test_banner_curl_works(provider: str) -> None:
     with serving("--provider", provider) as mock:
         line = re.search(r"^Try: +(curl .*)$", mock.banner, re.MULTILINE)
         assert line
-        result = subprocess.run(["sh", "-c", line[1] + " --fail -s"], capture_output=True, text=True, timeout=10, check=False)
-    assert (result.returncode, result.stdout[:1]) == (0, "{")
+        assert paste(line[1])[:1] == "{"
 
 
 @pytest.mark.parametrize(

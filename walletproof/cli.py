@@ -111,10 +111,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    """Print, unless whoever listened has gone (`serve | head`): that is no reason to stop serving."""
+    """Print, unless nobody can listen (`serve | head`, a full disk): that is no reason to stop serving."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

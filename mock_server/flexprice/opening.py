@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, cached_property
 
-from contract_tests.source import Source
+from contract_tests.source import Pointer, Source
 from mock_server.clock import milliseconds
 from mock_server.faking import Fake
 from mock_server.fixture_files import moment
 from mock_server.flexprice import ledger
-from mock_server.flexprice.entities import Customer, Invoice, Wallet
+from mock_server.flexprice.entities import Customer, Invoice
 from mock_server.flexprice.fixtures import FlexpriceFixtures, PersonaFixture, WalletFixture
 from mock_server.flexprice.from_fixtures import Text, customer_of, record_row, wallet_of
 from mock_server.flexprice.ledger import Account
@@ -132,9 +132,9 @@ class Opening:
                         (*place, "transactions", index, "idempotency_key"),
                         f"key {row.idempotency_key!r} is used by {keys[row.idempotency_key]!r}",
                     )
-            self._check_rows(source, place, self.persona_ids[name], fixture, name)
+            self._check_rows(source, place, fixture)
         for index, template in enumerate(self._fixtures.population):
-            self._check_rows(source, ("population", index), self.population.wallet_id(index), template, str(index))
+            self._check_rows(source, ("population", index), template)
 
     def _check_ids(self, source: Source) -> None:
         for section, ids in (("customers", self._customer_ids), ("personas", self.persona_ids)):
@@ -147,11 +147,10 @@ class Opening:
             if seen.setdefault(customer.external_id or name, name) != name:
                 raise source.error(("customers", name, "external_id"), f"duplicate external_id {customer.external_id!r}")
 
-    def _check_rows(
-        self, source: Source, place: tuple[str | int, ...], wallet_id: str, fixture: WalletFixture, name: str
-    ) -> None:
-        previous = _PERSONAS_START.min.replace(tzinfo=UTC)
-        account = Account(self._wallet(wallet_id, "", fixture, _PERSONAS_START, str))
+    def _check_rows(self, source: Source, place: Pointer, fixture: WalletFixture) -> None:
+        """Book the rows once, with texts as they are, to see whether they can be booked."""
+        previous = datetime.min.replace(tzinfo=UTC)
+        account = Account(wallet_of("", "", fixture, _PERSONAS_START, str))
         for index, row in enumerate(fixture.transactions):
             here = (*place, "transactions", index)
             at = moment(row.at) if row.at else previous
@@ -159,7 +158,7 @@ class Opening:
                 raise source.error((*here, "at"), "transactions are listed oldest first")
             previous = at
             try:
-                self._record(account, row, str(index), at, str)
+                record_row(account, row, str(index), at, str, self._first_day)
             except ledger.InsufficientCredits:
                 raise source.error((*here, "debit"), "more than the credits that can be consumed by then") from None
 
@@ -202,24 +201,18 @@ class Opening:
     def _build(self, wallet_id: str, fixture: PersonaFixture, name: str, fake: Text) -> Account:
         customer_id = self._customer_ids[fixture.customer]
         created = self._created(name)
-        account = Account(self._wallet(wallet_id, customer_id, fixture, created, fake))
+        account = Account(wallet_of(wallet_id, customer_id, fixture, created, fake))
         at = created
         for index, row in enumerate(fixture.transactions):
             at = moment(row.at) if row.at else at + timedelta(days=1)
             row_id = self.seed.id("wtxn", milliseconds(at), "persona", name, index)
-            self._record(account, row, row_id, at, fake)
+            record_row(account, row, row_id, at, fake, self._first_day)
         customer = self._fixtures.customers[fixture.customer]
         usage = customer.usage.get(fixture.currency, ZERO)
         now = ledger.real_time(account.wallet, usage, self.invoices(customer_id))
         state = ledger.alert_state(account.wallet.alert_settings, now.credit_balance, "ok")
         account.wallet = replace(account.wallet, wallet_status=fixture.status, alert_state=state)
         return account
-
-    def _wallet(self, wallet_id: str, customer_id: str, fixture: WalletFixture, created: datetime, fake: Text) -> Wallet:
-        return wallet_of(wallet_id, customer_id, fixture, created, fake)
-
-    def _record(self, account: Account, row: object, row_id: str, at: datetime, fake: Text) -> None:
-        record_row(account, row, row_id, at, fake, self._first_day)
 
 
 def _spread(seed: Seed, start: datetime, days: int, *name: str | int) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from mock_server.event_log import Event
 from mock_server.flexprice import ledger
@@ -19,7 +18,7 @@ from mock_server.flexprice.events import (
 from mock_server.flexprice.ledger import Account, RealTime
 from mock_server.flexprice.money import ZERO
 from mock_server.flexprice.opening import Opening
-from mock_server.world import World, any_state
+from mock_server.world import World
 
 
 class FlexpriceState:
@@ -106,6 +105,6 @@ _SETTINGS = ("name", "description", "metadata", "auto_topup", "alert_settings", 
 
 def state_of(world: World) -> FlexpriceState:
     """Flexprice's part of a world."""
-    state: Any = any_state(world, "flexprice")
+    state = world.states["flexprice"]
     assert isinstance(state, FlexpriceState)
     return state

@@ -1,0 +1,322 @@
+"""The gate: a deterministic, bounded verdict on one target.
+
+All probes of a provider run in order; what they find is sent again to be confirmed; policy and evidence decide. The same
+seed on the same target gives the same findings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from contract_tests.causes import causes, fingerprint
+from contract_tests.finding import Level
+from contract_tests.guard import Forbidden, is_safe
+from contract_tests.policy import Policy
+from contract_tests.probes import catalogue
+from contract_tests.probes.flexprice import lab
+from contract_tests.probes.probe import Found, NotTested, Probe, Stage, Subject
+from contract_tests.results import Cause, RuleResult, Run
+from contract_tests.rules.observation import Observation
+from contract_tests.target import Trouble
+
+_RESENDS = 40  # a defect that shows in one of twenty answers shows again in forty with 87 %, and in most cases much sooner
+_RERUNS = 4
+_MOST_CONFIRMED = 60
+_MOST_SILENT = 4  # requests in a row without any answer
+
+Report = Callable[[str, Stage | None], None]
+
+
+@dataclass
+class Options:
+    """How a gate runs. `max_time` in seconds; `known` are fingerprints of a baseline."""
+
+    policy: Policy = field(default_factory=Policy)
+    max_time: float = 300.0
+    known: frozenset[str] = frozenset()
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    probes: list[Probe] | None = None
+
+
+class Gate:
+    """One run. `tell` is told what happens, for progress."""
+
+    def __init__(self, subject: Subject, options: Options, tell: Report = lambda what, stage: None) -> None:
+        self.subject = subject
+        self.options = options
+        self._tell = tell
+        self._started = time.monotonic()
+        self.found: list[Found] = []
+        self.judged: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}
+        self._run = Run(
+            subject.contract.name, subject.target.base, subject.guard.mode, options.policy.level, subject.seed
+        )
+
+    def run(self) -> Run:
+        """Everything from the first request to the verdict. Ctrl-C ends it early, with what was seen."""
+        self.subject.target.deadline = self._started + self.options.max_time
+        probes = self.options.probes if self.options.probes is not None else catalogue.probes(self.subject.contract.name)
+        confirmed: dict[str, Cause] = {}
+        try:
+            if self._arrive():
+                for probe in probes:
+                    if self._run.interrupted:
+                        break
+                    self._perform(probe)
+                confirmed = self._confirm({probe.name: probe for probe in probes})
+        except KeyboardInterrupt:
+            self._run.interrupted = "interrupted"
+            confirmed = causes(self.found, self.subject.target.base, self.subject.secrets)
+        self._clean_up()
+        return self._conclude(confirmed, probes)
+
+    # ------------------------------------------------------------------ the way through
+
+    def _arrive(self) -> bool:
+        """Look whether there is anything to test, and for wallets that can be read."""
+        stage = self._stage("arrival")
+        find = catalogue.discover(self.subject.contract.name)
+        self._tell("arrival", stage)
+        try:
+            wallets = find(stage) if find is not None else []
+        except (NotTested, Trouble) as trouble:
+            wallets = []
+            if not self.subject.target.answered:
+                self._run.why.append(str(trouble))
+                return False
+        last = stage.log[-1].observation if stage.log else None
+        problem = _no_service(last)
+        if problem:
+            self._run.why.append(problem)
+            return False
+        given = self.subject.wallets
+        self.subject.wallets = list(dict.fromkeys([*given, *wallets]))
+        self._take(stage)
+        return True
+
+    def _perform(self, probe: Probe) -> Stage | None:
+        missing = self.subject.missing(probe.needs)
+        if missing:
+            self._not_tested(probe, missing)
+            return None
+        stage = self._stage(probe.name)
+        self._tell(probe.name, stage)
+        try:
+            probe.run(stage)
+        except (NotTested, Forbidden) as reason:
+            self._not_tested(probe, str(reason), stage)
+        self._take(stage)
+        if self.subject.target.silent >= _MOST_SILENT:
+            self._run.interrupted = "the target stopped answering"
+        elif time.monotonic() > (self.subject.target.deadline or 0):
+            self._run.interrupted = f"out of time (--max-time {self.options.max_time:g}s)"
+        return stage
+
+    def _not_tested(self, probe: Probe, reason: str, stage: Stage | None = None) -> None:
+        for rule in probe.rules:
+            if stage is None or rule.id not in stage.judged:
+                self.reasons.setdefault(rule.id, reason)
+
+    def _stage(self, name: str) -> Stage:
+        return Stage(self.subject, name, self._started)
+
+    def _take(self, stage: Stage) -> None:
+        self.found += stage.found
+        for rule, count in stage.judged.items():
+            self.judged[rule] = self.judged.get(rule, 0) + count
+
+    # ------------------------------------------------------------------ confirming
+
+    def _confirm(self, probes: dict[str, Probe]) -> dict[str, Cause]:
+        """Send again what was found: an exchange that shows it by itself, else the probe from its start."""
+        result = causes(self.found, self.subject.target.base, self.subject.secrets)
+        first: dict[str, Found] = {}
+        for entry in self.found:
+            first.setdefault(fingerprint(entry.finding), entry)
+        open_causes = [key for key in result if self.options.policy.counts(result[key].level)][:_MOST_CONFIRMED]
+        self._tell("confirming", None)
+        by_probe: dict[str, list[str]] = {}
+        for key in open_causes:
+            entry = first[key]
+            if entry.alone and is_safe(entry.sent[-1].observation.operation) and entry.sent[-1].observation.operation.id:
+                self._resend(result[key], entry)
+            if result[key].confirmation != "confirmed":
+                by_probe.setdefault(entry.probe, []).append(key)
+        for name, keys in by_probe.items():
+            self._rerun(probes.get(name), [result[key] for key in keys])
+        return result
+
+    def _resend(self, cause: Cause, entry: Found) -> None:
+        sent = entry.sent[-1]
+        for _ in range(_RESENDS):
+            if self._late():
+                return
+            stage = self._stage(entry.probe)
+            request = sent.observation.request
+            try:
+                stage.again(sent.observation.operation, request, sent.identity)
+            except NotTested:
+                pass
+            cause.sent += 1
+            if any(fingerprint(again.finding) == cause.fingerprint for again in stage.found):
+                cause.seen += 1
+                cause.confirmation = "confirmed"
+                return
+        cause.confirmation = "flaky"
+
+    def _rerun(self, probe: Probe | None, open_causes: list[Cause]) -> None:
+        if probe is None:
+            return
+        for _ in range(_RERUNS):
+            if self._late() or all(cause.confirmation == "confirmed" for cause in open_causes):
+                return
+            stage = self._stage(probe.name)
+            try:
+                probe.run(stage)
+            except Forbidden:
+                return  # no leave to write any more: unconfirmed
+            except NotTested:
+                pass
+            again = {fingerprint(entry.finding) for entry in stage.found}
+            for cause in open_causes:
+                if cause.confirmation == "confirmed":
+                    continue
+                cause.sent += 1
+                if cause.fingerprint in again:
+                    cause.seen += 1
+                    cause.confirmation = "confirmed"
+                else:
+                    cause.confirmation = "flaky"
+
+    def _late(self) -> bool:
+        deadline = self.subject.target.deadline
+        return deadline is not None and time.monotonic() > deadline
+
+    # ------------------------------------------------------------------ the end
+
+    def _clean_up(self) -> None:
+        """Close the wallets that are open, and list what is left."""
+        created = self.subject.created
+        self._run.created = len(created)
+        self._tell("cleaning up", None)
+        self.subject.target.deadline = time.monotonic() + 30
+        self.subject.guard.mode = "all"  # what is closed here is the run's own
+        stage = self._stage("clean-up")
+        for wallet_id, state in list(created.items()):
+            if state != "active" or self.subject.target.silent >= _MOST_SILENT:
+                continue
+            try:
+                answer = lab.terminate(stage, wallet_id)
+            except (NotTested, KeyboardInterrupt):
+                continue
+            if answer.status in (400, 404):
+                created[wallet_id] = "closed" if answer.status == 400 else "gone"
+        self._run.cleaned = sum(state in ("closed", "gone") for state in created.values())
+        self._run.leftovers = [f"{state}: {name}" for name, state in created.items() if state not in ("closed", "gone")]
+        closed = sum(state == "closed" for state in created.values())
+        if closed:
+            self._run.leftovers.append(f"{closed} closed wallets, which the API cannot delete")
+
+    def _conclude(self, found: dict[str, Cause], probes: Iterable[Probe]) -> Run:
+        run, policy = self._run, self.options.policy
+        run.requests = self.subject.target.requests
+        run.seconds = round(time.monotonic() - self._started, 2)
+        run.causes = list(found.values())
+        run.coverage = self.subject.coverage.coverage()
+        run.statuses = dict(sorted(self.subject.coverage.statuses.items()))
+        run.rules = self._rule_results(found)
+        weigh(run, policy, self.options.known, self.options.today)
+        if self._run.interrupted:
+            run.why.append(self._run.interrupted)
+        run.why += missing_evidence(run, policy, self._callable_operations())
+        if any(cause.fails for cause in run.causes) or any(note.startswith("fails: ") for note in run.policy_notes):
+            run.verdict = "findings"
+        elif run.why:
+            run.verdict = "inconclusive"
+        else:
+            run.verdict = "pass"
+        return run
+
+    def _rule_results(self, found: dict[str, Cause]) -> list[RuleResult]:
+        failed = {cause.rule for cause in found.values()}
+        results = []
+        for rule in catalogue.rules(self.subject.contract.name):
+            count = self.judged.get(rule.id, 0)
+            reason = self.reasons.get(rule.id, "") or ("" if count else "nothing came up that it applies to")
+            outcome = RuleResult(rule.id, rule.meaning, "passed", count)
+            if rule.id in failed:
+                outcome.outcome = "failed"
+            elif not count:
+                outcome.outcome, outcome.reason = "not tested", reason
+            results.append(outcome)
+        return results
+
+    def _callable_operations(self) -> list[str]:
+        mode = self.subject.guard.mode if self._run.mode != "read" else "read"
+        return [o.id for o in self.subject.contract.operations.values() if mode != "read" or is_safe(o)]
+
+
+def _no_service(last: Observation | None) -> str:
+    """Why what answered cannot be the service; empty if it can."""
+    if last is None:
+        return ""
+    if last.status in (401, 403):
+        return f"the credentials were refused: {last.status} {last.text[:120]}"
+    if 300 <= last.status < 400:
+        return f"the target redirects to {last.header(b'location') or 'nowhere'}: is this the base URL?"
+    if last.status == 404 and not last.is_json:
+        return f"{last.request.path} is not there (404): is the base path right?"
+    kind = last.header(b"content-type") or ""
+    if "html" in kind:
+        return f"the target answers with a web page ({last.status} {kind}): a login page or a proxy?"
+    if last.status == 429:
+        return "the target is limiting requests (429): try again with --rate"
+    return ""
+
+
+def weigh(run: Run, policy: Policy, known: frozenset[str], today: date) -> None:
+    """Decide for each cause whether it fails the build, and note what the policy has to say."""
+    used = set()
+    for cause in run.causes:
+        cause.fails = policy.counts(cause.level) and not (cause.confirmation == "flaky" and policy.flaky == "report")
+        if cause.fingerprint in known:
+            cause.standing, cause.reason, cause.fails = "known", "in the baseline", False
+        for entry in policy.accept:
+            if entry.covers(cause):
+                used.add(entry)
+                if entry.until is None or entry.until >= today:
+                    cause.standing, cause.reason, cause.fails = "known", entry.reason, False
+    for entry in policy.accept:
+        if entry.until is not None and entry.until < today:
+            prefix = "fails: " if policy.expired == "fail" else ""
+            run.policy_notes.append(f"{prefix}accepted until {entry.until}, which has passed: {entry}")
+        elif entry not in used and not run.interrupted:
+            prefix = "fails: " if policy.stale == "fail" else ""
+            run.policy_notes.append(f"{prefix}accepted, but not seen any more: {entry}")
+    seen = {cause.fingerprint for cause in run.causes}
+    run.fixed = sorted(known - seen)
+
+
+def missing_evidence(run: Run, policy: Policy, operations: list[str]) -> list[str]:
+    """What the evidence floor asks for and the run has not got."""
+    missing = []
+    unreached = [name for name in operations if not run.coverage.operations.get(name)]
+    if operations and 1 - len(unreached) / len(operations) < policy.floor.operations:
+        missing.append(f"operations that never answered with a 2xx: {', '.join(unreached)}")
+    able = [rule for rule in run.rules if not rule.reason.startswith("needs ")]
+    judged = [rule for rule in able if rule.outcome != "not tested"]
+    if not able or len(judged) / len(able) < policy.floor.rules:
+        missing.append(f"only {len(judged)} of {len(able)} rules could be judged")
+    unseen = [status for status in policy.floor.statuses if status not in run.statuses]
+    if unseen:
+        missing.append(f"statuses never seen: {', '.join(unseen)}")
+    return missing
+
+
+def allowed_level(level: Level, policy: Policy) -> Policy:
+    """The policy with another level."""
+    return Policy(level, policy.flaky, policy.stale, policy.expired, policy.floor, policy.accept)

@@ -1,0 +1,46 @@
+"""From an exchange to findings: the contract's validation and the rules over single exchanges.
+
+The one way to judge an exchange, for the mock, the fuzzer, the gate, and whatever else has exchanges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contract_tests.contract import Contract
+from contract_tests.finding import Finding
+from contract_tests.rules import catalogue
+from contract_tests.rules.observation import Observation
+from contract_tests.rules.rule import ExchangeRule
+
+CONFORMANCE = {"response.status", "response.content-type", "response.header", "response.body"}
+
+
+class Judge:
+    """Judges exchanges of one provider."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self._rules: list[ExchangeRule] = catalogue.exchange_rules(contract.name)
+
+    def findings(self, observation: Observation, tested: Callable[[str], None] = lambda _: None) -> list[Finding]:
+        """Everything wrong with an exchange. `tested` is told the id of every rule that was applied."""
+        found = self.contract.check_response(observation.operation, observation.exchange)
+        for rule_id in CONFORMANCE:
+            tested(rule_id)
+        for entry in self._rules:
+            for problem in entry.check(observation):
+                tested(entry.rule.id)
+                if problem is not None:
+                    found.append(
+                        Finding(
+                            entry.rule.id,
+                            "semantic",
+                            observation.operation.id,
+                            problem.pointer,
+                            problem.problem,
+                            problem.expected,
+                            problem.got,
+                        )
+                    )
+        return found

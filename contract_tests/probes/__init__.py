@@ -1,0 +1,1 @@
+"""Probes: sequences of requests that judge what no single exchange can show."""

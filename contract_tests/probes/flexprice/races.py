@@ -1,0 +1,89 @@
+"""Several requests at the same moment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+
+from contract_tests.probes.flexprice import lab
+from contract_tests.probes.probe import Stage, probe
+from contract_tests.rules.flexprice import ONLY, TINY
+from contract_tests.rules.rule import Rule
+
+_WRITE = frozenset({"write"})
+
+PARALLEL_TOPUPS = Rule(
+    "concurrency.parallel-top-ups",
+    "Top-ups at the same moment lose nothing and double nothing: the balance grows by what was answered, in as many rows.",
+    "I18, I13; operations on one wallet are serialised by an advisory lock",
+    "eight top-ups at once on a wallet that the run created",
+    "top-ups that were refused, which must not count",
+    ONLY,
+    _WRITE,
+)
+SAME_KEY_AT_ONCE = Rule(
+    "concurrency.same-key-at-once",
+    "The same idempotency key sent several times at the same moment takes effect once.",
+    "I20; ent/schema/wallettransaction.go:173-178",
+    "six top-ups at once with one key on a wallet that the run created",
+    "which of them is answered with success",
+    ONLY,
+    _WRITE,
+)
+
+
+@probe("flexprice", PARALLEL_TOPUPS, needs=["write"])
+def parallel_top_ups(stage: Stage) -> None:
+    """Eight at once, three times over."""
+    for _ in range(3):
+        wallet = lab.create(stage)
+        lab.must_top_up(stage, wallet.id, "100")
+        amounts = [Decimal(2) ** number for number in range(8)]
+        keys = [stage.unique("k") for _ in amounts]
+        answers = stage.parallel(
+            [partial(lab.top_up, stage, wallet.id, str(amount), key=key) for amount, key in zip(amounts, keys, strict=True)]
+        )
+        if None in answers:
+            stage.give_up("a top-up was not answered, so nobody knows whether it counts")
+        given = [answer for answer in answers if answer is not None]
+        wanted = 100 + sum(amount for amount, answer in zip(amounts, given, strict=True) if answer.ok)
+        rows_wanted = 1 + sum(answer.ok for answer in given)
+        read = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen: lab.credits_of(seen) == wanted)  # noqa: B023
+        rows, listed = lab.all_rows(stage, wallet.id)
+        stage.judge(
+            PARALLEL_TOPUPS,
+            lab.credits_of(read) is not None and abs((lab.credits_of(read) or 0) - wanted) <= TINY and len(rows) == rows_wanted,
+            "after eight top-ups at the same moment the balance is not what was answered",
+            *given,
+            read,
+            listed,
+            pointer="/credit_balance",
+            expected=f"{wanted} credits in {rows_wanted} rows",
+            got=f"{lab.credits_of(read)} credits in {len(rows)} rows",
+        )
+
+
+@probe("flexprice", SAME_KEY_AT_ONCE, needs=["write"])
+def same_key_at_once(stage: Stage) -> None:
+    """Six at once, three times over."""
+    for _ in range(3):
+        wallet = lab.create(stage)
+        key = stage.unique("k")
+        answers = stage.parallel([partial(lab.top_up, stage, wallet.id, "7", key=key) for _ in range(6)])
+        if None in answers:
+            stage.give_up("a top-up was not answered, so nobody knows whether it counts")
+        given = [answer for answer in answers if answer is not None]
+        succeeded = sum(answer.ok for answer in given)
+        read = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen: lab.credits_of(seen) == 7)
+        rows, listed = lab.all_rows(stage, wallet.id)
+        stage.judge(
+            SAME_KEY_AT_ONCE,
+            succeeded == 1 and lab.credits_of(read) == 7 and len(rows) == 1,
+            "one idempotency key, sent six times at the same moment, did not take effect just once",
+            *given,
+            read,
+            listed,
+            pointer="/credit_balance",
+            expected="1 success, 7 credits in 1 row",
+            got=f"{succeeded} successes, {lab.credits_of(read)} credits in {len(rows)} rows",
+        )

@@ -66,9 +66,7 @@ def step(sent: Sent, base: str, secrets: Iterable[str]) -> Step:
         request_headers=hidden_headers(request, sent.identity),
         request_body=_shown(request.body, hidden),
         status=response.status or None,
-        response_headers={
-            name.decode("latin-1"): hide(value.decode("latin-1"), hidden) for name, value in response.headers
-        },
+        response_headers={name.decode("latin-1"): hide(value.decode("latin-1"), hidden) for name, value in response.headers},
         response_body=_shown(response.body, hidden),
         trouble=sent.trouble,
     )

@@ -6,20 +6,21 @@ seed on the same target gives the same findings.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Protocol
 
 from contract_tests.causes import causes, fingerprint
-from contract_tests.finding import Level
 from contract_tests.guard import Forbidden, is_safe
 from contract_tests.policy import Policy
 from contract_tests.probes import catalogue
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Found, NotTested, Probe, Stage, Subject
 from contract_tests.results import Cause, RuleResult, Run
-from contract_tests.rules.observation import Observation
+from contract_tests.rules.observation import NO_JSON, Observation
 from contract_tests.target import Trouble
 
 _RESENDS = 40  # a defect that shows in one of twenty answers shows again in forty with 87 %, and in most cases much sooner
@@ -27,34 +28,48 @@ _RERUNS = 4
 _MOST_CONFIRMED = 60
 _MOST_SILENT = 4  # requests in a row without any answer
 
-Report = Callable[[str, Stage | None], None]
+
+class Tell(Protocol):
+    """Is told how far a run is: what it does, operations reached of all, requests, findings, seconds left."""
+
+    def __call__(self, what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None: ...
+
+
+def _tell_nobody(what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None:
+    """For runs that nobody watches."""
 
 
 @dataclass
 class Options:
-    """How a gate runs. `max_time` in seconds; `known` are fingerprints of a baseline."""
+    """How a gate runs. `max_time` in seconds; `known` are fingerprints of a baseline; `until` a finding ends the probes.
+
+    `engine` runs after the probes: it gets a stage, when the run started, and whom to tell what it does; what it finds goes
+    into the stage, and what it returns says why that is not evidence enough (nothing if it is).
+    """
 
     policy: Policy = field(default_factory=Policy)
     max_time: float = 300.0
     known: frozenset[str] = frozenset()
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
     probes: list[Probe] | None = None
+    until: Callable[[Found], bool] | None = None
+    engine: Callable[[Stage, float, Callable[[str], None]], str] | None = None
 
 
 class Gate:
-    """One run. `tell` is told what happens, for progress."""
+    """One run. `tell` is told how far it is, with every request."""
 
-    def __init__(self, subject: Subject, options: Options, tell: Report = lambda what, stage: None) -> None:
+    def __init__(self, subject: Subject, options: Options, tell: Tell = _tell_nobody) -> None:
         self.subject = subject
         self.options = options
         self._tell = tell
+        self._doing = ""
+        subject.watch = self.tick
         self._started = time.monotonic()
         self.found: list[Found] = []
         self.judged: dict[str, int] = {}
         self.reasons: dict[str, str] = {}
-        self._run = Run(
-            subject.contract.name, subject.target.base, subject.guard.mode, options.policy.level, subject.seed
-        )
+        self._run = Run(subject.contract.name, subject.target.base, subject.guard.mode, options.policy.level, subject.seed)
 
     def run(self) -> Run:
         """Everything from the first request to the verdict. Ctrl-C ends it early, with what was seen."""
@@ -64,9 +79,10 @@ class Gate:
         try:
             if self._arrive():
                 for probe in probes:
-                    if self._run.interrupted:
+                    if self._run.interrupted or self._enough():
                         break
                     self._perform(probe)
+                self._run_engine()
                 confirmed = self._confirm({probe.name: probe for probe in probes})
         except KeyboardInterrupt:
             self._run.interrupted = "interrupted"
@@ -74,13 +90,26 @@ class Gate:
         self._clean_up()
         return self._conclude(confirmed, probes)
 
+    def tick(self) -> None:
+        """Say how far the run is."""
+        operations = self.subject.contract.operations.values()
+        reached = sum(self.subject.coverage.reached(operation) for operation in operations)
+        deadline = self.subject.target.deadline
+        self._tell(
+            self._doing,
+            operations=(reached, len(operations)),
+            cases=self.subject.target.requests,
+            findings=len(self.found),
+            left=None if deadline is None else max(0.0, deadline - time.monotonic()),
+        )
+
     # ------------------------------------------------------------------ the way through
 
     def _arrive(self) -> bool:
         """Look whether there is anything to test, and for wallets that can be read."""
         stage = self._stage("arrival")
         find = catalogue.discover(self.subject.contract.name)
-        self._tell("arrival", stage)
+        self._doing = "arrival"
         try:
             wallets = find(stage) if find is not None else []
         except (NotTested, Trouble) as trouble:
@@ -98,13 +127,17 @@ class Gate:
         self._take(stage)
         return True
 
+    def _enough(self) -> bool:
+        until = self.options.until
+        return until is not None and any(until(entry) for entry in self.found)
+
     def _perform(self, probe: Probe) -> Stage | None:
         missing = self.subject.missing(probe.needs)
         if missing:
             self._not_tested(probe, missing)
             return None
         stage = self._stage(probe.name)
-        self._tell(probe.name, stage)
+        self._doing = probe.name
         try:
             probe.run(stage)
         except (NotTested, Forbidden) as reason:
@@ -115,6 +148,20 @@ class Gate:
         elif time.monotonic() > (self.subject.target.deadline or 0):
             self._run.interrupted = f"out of time (--max-time {self.options.max_time:g}s)"
         return stage
+
+    def _run_engine(self) -> None:
+        if self.options.engine is None or self._run.interrupted or self._enough():
+            return
+        stage = self._stage("fuzzing")
+        stage.found, stage.judged = self.found, self.judged  # so that nothing is lost if it is interrupted
+
+        def doing(what: str) -> None:
+            self._doing = what
+            self.tick()
+
+        why = self.options.engine(stage, self._started, doing)
+        if why:
+            self._run.why.append(why)
 
     def _not_tested(self, probe: Probe, reason: str, stage: Stage | None = None) -> None:
         for rule in probe.rules:
@@ -138,7 +185,7 @@ class Gate:
         for entry in self.found:
             first.setdefault(fingerprint(entry.finding), entry)
         open_causes = [key for key in result if self.options.policy.counts(result[key].level)][:_MOST_CONFIRMED]
-        self._tell("confirming", None)
+        self._doing = "confirming"
         by_probe: dict[str, list[str]] = {}
         for key in open_causes:
             entry = first[key]
@@ -157,10 +204,8 @@ class Gate:
                 return
             stage = self._stage(entry.probe)
             request = sent.observation.request
-            try:
+            with contextlib.suppress(NotTested):
                 stage.again(sent.observation.operation, request, sent.identity)
-            except NotTested:
-                pass
             cause.sent += 1
             if any(fingerprint(again.finding) == cause.fingerprint for again in stage.found):
                 cause.seen += 1
@@ -202,7 +247,7 @@ class Gate:
         """Close the wallets that are open, and list what is left."""
         created = self.subject.created
         self._run.created = len(created)
-        self._tell("cleaning up", None)
+        self._doing = "cleaning up"
         self.subject.target.deadline = time.monotonic() + 30
         self.subject.guard.mode = "all"  # what is closed here is the run's own
         stage = self._stage("clean-up")
@@ -271,7 +316,7 @@ def _no_service(last: Observation | None) -> str:
     if last.status == 404 and not last.is_json:
         return f"{last.request.path} is not there (404): is the base path right?"
     kind = last.header(b"content-type") or ""
-    if "html" in kind:
+    if "html" in kind and last.body is NO_JSON:
         return f"the target answers with a web page ({last.status} {kind}): a login page or a proxy?"
     if last.status == 429:
         return "the target is limiting requests (429): try again with --rate"
@@ -315,8 +360,3 @@ def missing_evidence(run: Run, policy: Policy, operations: list[str]) -> list[st
     if unseen:
         missing.append(f"statuses never seen: {', '.join(unseen)}")
     return missing
-
-
-def allowed_level(level: Level, policy: Policy) -> Policy:
-    """The policy with another level."""
-    return Policy(level, policy.flaky, policy.stale, policy.expired, policy.floor, policy.accept)

@@ -1,20 +1,20 @@
 """A policy: what makes a build fail. A TOML file, every part of it optional.
 
-    level = "semantic"            # published | overlay | semantic: what counts
-    flaky = "fail"                # or "report": findings that were not seen again
-    stale = "report"              # or "fail": accepted findings that were not seen
-    expired = "fail"              # or "report": accepted findings whose day has passed
+level = "semantic"            # published | overlay | semantic: what counts
+flaky = "fail"                # or "report": findings that were not seen again
+stale = "report"              # or "fail": accepted findings that were not seen
+expired = "fail"              # or "report": accepted findings whose day has passed
 
-    [floor]                       # less evidence than this is inconclusive
-    operations = 1.0              # share of the operations that the mode may call and that answered with a 2xx
-    rules = 0.5                   # share of the rules whose needs are met that were judged
-    statuses = ["200", "401"]     # each must have been seen
+[floor]                       # less evidence than this is inconclusive
+operations = 1.0              # share of the operations that the mode may call and that answered with a 2xx
+rules = 0.5                   # share of the rules whose needs are met that were judged
+statuses = ["200", "401"]     # each must have been seen
 
-    [[accept]]
-    rule = "money.top-up-adds"    # required
-    operation = "topUpWallet"     # optional, as is pointer
-    reason = "WALLET-123, fixed in the next release"
-    until = 2026-12-31            # the last day on which it is accepted
+[[accept]]
+rule = "money.top-up-adds"    # required
+operation = "topUpWallet"     # optional, as is pointer
+reason = "WALLET-123, fixed in the next release"
+until = 2026-12-31            # the last day on which it is accepted
 """
 
 from __future__ import annotations

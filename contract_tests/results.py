@@ -147,7 +147,7 @@ class Results:
         verdicts = {run.verdict for run in self.runs}
         for verdict in ("findings", "inconclusive"):
             if verdict in verdicts:
-                return verdict  # type: ignore[return-value]
+                return verdict
         return "pass" if verdicts else "inconclusive"
 
     @property

@@ -36,7 +36,8 @@ class Target:
     """Sends requests. `timeout` are seconds for one whole answer, however slowly it drips in.
 
     `base_path` is the contract's: a URL that ends with it already is taken as it is. `rate` is the most requests per
-    second. No wait goes beyond `deadline` (of `time.monotonic`). Safe to use from several threads.
+    second; `headers` are sent with every request, whoever sends it. No wait goes beyond `deadline` (of
+    `time.monotonic`). Safe to use from several threads.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Target:
         max_bytes: int = 10 << 20,
         rate: float | None = None,
         insecure: bool = False,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         parts = urlsplit(url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         path = parts.path.rstrip("/")
         self.prefix = path.removesuffix(base_path) if base_path else path
+        self.headers = headers
         self.timeout = timeout
         self.max_bytes = max_bytes
         self.requests = 0
@@ -86,7 +89,7 @@ class Target:
 
         A target that asks for patience (429 or 503 with Retry-After) gets it, a few times.
         """
-        for name, value in identity.headers:
+        for name, value in (*identity.headers, *self.headers):
             request.add_header(name.encode(), value.encode("latin-1", "replace"))
         for _ in range(_RETRIES):
             self.silent += 1
@@ -104,7 +107,9 @@ class Target:
         self.requests += 1
         started = time.monotonic()
         target = (self.prefix + request.path).encode("utf-8", "surrogateescape")
-        url = httpx.URL(self.origin).copy_with(raw_path=_quoted(target) + (b"?" + request.query_string if request.query_string else b""))
+        url = httpx.URL(self.origin).copy_with(
+            raw_path=_quoted(target) + (b"?" + request.query_string if request.query_string else b"")
+        )
         headers = [(name, value) for name, value in request.headers]
         headers += [(b"user-agent", USER_AGENT.encode()), (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
         try:

@@ -17,15 +17,16 @@ from connexion.resolver import Resolver
 from connexion.security import AbstractSecurityHandler
 
 from mock_server.call import Call, Provider
+from mock_server.defects.stage import Stage
 from mock_server.edge import CALL, Edge, Operations, note_operation
 
 
-def build_app(providers: Sequence[Provider]) -> AsyncApp:
+def build_app(providers: Sequence[Provider], stage: Stage) -> AsyncApp:
     """One application that serves all providers; the last one answers for paths that nobody owns."""
     app = AsyncApp(
         "mock_server",
         middlewares=[
-            partial(Edge, providers=providers),
+            partial(Edge, providers=providers, stage=stage),
             RoutingMiddleware,
             SecurityMiddleware,
             Operations,

@@ -16,6 +16,8 @@ from mock_server.app import build_app
 from mock_server.call import Provider
 from mock_server.clock import Clock, RealClock
 from mock_server.control.provider import Control
+from mock_server.defects.board import Board
+from mock_server.defects.stage import Stage
 from mock_server.event_log import MemoryLog
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.population import MAX_POPULATION
@@ -43,6 +45,7 @@ class Settings:
     api_keys: tuple[str, ...] = ()
     control_token: str | None = None
     exposed: bool = False
+    defects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     """Read everything, check everything, build; InputError for whatever the user must put right."""
     clock = clock or RealClock()
     _check(settings)
+    board = Board(settings.defects)
+    _check_defects(board, settings)
     seed = Seed(settings.seed)
     first_day = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     sources = _fixture_sources(settings)
@@ -69,6 +74,7 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     control = Control(
         Contract.load("control", _openapi("control.yaml")),
         casts,
+        board,
         population=settings.population,
         token=settings.control_token,
         exposed=settings.exposed,
@@ -80,7 +86,7 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     for provider in casts.values():
         provider.attach(worlds)
         _check_handlers(provider)
-    return Mock(build_app(order), contracts, dict(casts))
+    return Mock(build_app(order, Stage(board, worlds)), contracts, dict(casts))
 
 
 def _check(settings: Settings) -> None:
@@ -93,6 +99,12 @@ def _check(settings: Settings) -> None:
         raise InputError(f"--population must be between 0 and {MAX_POPULATION}, got {settings.population}")
     if not -(2**63) <= settings.seed < 2**63:
         raise InputError("--seed must fit in 64 bits")
+
+
+def _check_defects(board: Board, settings: Settings) -> None:
+    for defect in board.at_start:
+        if defect.provider not in settings.providers:
+            raise InputError(f"--defect {defect.name} is one of {defect.provider}, which is not served")
 
 
 def _openapi(name: str) -> Path:

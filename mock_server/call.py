@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from contract_tests.contract import Contract, Operation
-from contract_tests.exchange import Request
+from contract_tests.exchange import Request, Response
 from contract_tests.finding import Finding
 from mock_server.world import State
 
@@ -50,6 +50,18 @@ class Call:
         self.identity: Any = None
         self.headers: tuple[Header, ...] = ()  # which the answer will have, whatever it is
         self.answer: Answer | None = None
+
+
+def response_of(call: Call, answer: Answer) -> Response:
+    """An answer as it leaves: with its provider's headers, and with those that the call has for it."""
+    headers = call.provider.headers(call)
+    headers += call.headers
+    headers += answer.headers
+    if answer.content_type is not None:
+        headers.append((b"content-type", answer.content_type))
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    return Response(answer.status, headers, answer.body)
 
 
 def path_of(location: str) -> bytes:
@@ -99,8 +111,8 @@ class Provider(Protocol):
         """The body has more than `limit` bytes."""
         ...
 
-    def bad_session(self, call: Call, problem: str) -> Answer:
-        """The session's name is none."""
+    def bad_header(self, call: Call, header: str, problem: str) -> Answer:
+        """A header that is the mock's own has a value that is none."""
         ...
 
     def failure(self, call: Call) -> Answer:

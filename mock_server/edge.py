@@ -18,7 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract_tests.contract import Operation
 from contract_tests.exchange import Exchange, Request, Response
-from mock_server.call import Answer, Call, Handler, Provider, Refused
+from contract_tests.source import InputError
+from mock_server.call import Answer, Call, Handler, Provider, Refused, response_of
+from mock_server.defects.changes import CutShort
+from mock_server.defects.stage import Stage, applied
 
 log = logging.getLogger("walletproof")
 
@@ -41,10 +44,11 @@ class _ClientGone(Exception):
 class Edge:
     """Outermost layer: `providers` in order of their claim on a path, the last one takes what nobody owns."""
 
-    def __init__(self, app: ASGIApp, providers: Sequence[Provider]) -> None:
+    def __init__(self, app: ASGIApp, providers: Sequence[Provider], stage: Stage) -> None:
         self._app = app
         self._claims = [(provider.prefixes, provider) for provider in providers]
         self._default = providers[-1]
+        self._stage = stage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,20 +61,69 @@ class Edge:
                 provider = claimant
                 break
         call = Call(request, provider)
+        try:
+            if self._stage.concerns(request):
+                response = await self._staged(call, scope, receive)
+                if isinstance(response, CutShort):
+                    await _cut_short(response, receive, send)
+                    return
+            else:
+                response = await self._respond(call, scope, receive)
+        except _ClientGone:
+            return
+        body = b"" if request.method == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _respond(self, call: Call, scope: Scope, receive: Receive) -> Response:
+        """The honest way."""
+        request = call.request
         scope[CALL] = call
         try:
             answer = await self._answer(call, scope, receive)
         except _BodyTooLarge:
-            answer = provider.too_large(call, MAX_BODY)
+            answer = call.provider.too_large(call, MAX_BODY)
         except _ClientGone:
-            return
+            raise
         except Exception:
             log.exception("%s %r failed", request.method, request.path)
-            answer = provider.failure(call)
-        response = self._checked(call, answer)
-        body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        await send({"type": "http.response.body", "body": body})
+            answer = call.provider.failure(call)
+        return self._checked(call, answer)
+
+    async def _staged(self, call: Call, scope: Scope, receive: Receive) -> Response:
+        """The way through the defects that are on."""
+        request = call.request
+        _choose_session(call)  # a name that is none is refused on the honest way
+        try:
+            defects, asked_for = self._stage.chosen(call)
+        except InputError as error:
+            return self._checked(call, call.provider.bad_header(call, "prefer", str(error)))
+        if not defects:
+            return await self._respond(call, scope, receive)
+        try:
+            if request.method in _WITH_BODY:
+                request.body = await _read_body(request, receive)
+        except _BodyTooLarge:
+            return self._checked(call, call.provider.too_large(call, MAX_BODY))
+
+        async def respond(call: Call) -> Response:
+            request = call.request
+            body = request.body
+
+            async def replay() -> Message:
+                return {"type": "http.request", "body": body}
+
+            changed = {"method": request.method, "query_string": request.query_string, "headers": request.headers}
+            extensions = dict(scope.get("extensions") or {})  # each way through the router notes its finds there
+            return await self._respond(call, {**scope, **changed, "path": request.path, "extensions": extensions}, replay)
+
+        try:
+            return applied(await self._stage.play(call, defects, respond), asked_for)
+        except _ClientGone:
+            raise
+        except Exception:
+            log.exception("%s %r failed with the defects %s", request.method, request.path, [d.name for d in defects])
+            return self._checked(call, call.provider.failure(call))
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> Answer:
         request = call.request
@@ -82,7 +135,7 @@ class Edge:
             return unrouted(call)
         problem = _choose_session(call)
         if problem:
-            return call.provider.bad_session(call, problem)
+            return call.provider.bad_header(call, "x-mock-session", problem)
         if request.method in _WITH_BODY:
             request.body = await _read_body(request, receive)
         start: Message = {}
@@ -113,7 +166,7 @@ class Edge:
         """The response as it leaves; one that would break the contract becomes a logged finding and a 500."""
         contract = call.provider.contract
         operation = call.operation or contract.unrouted
-        response = _response(call, answer)
+        response = response_of(call, answer)
         findings = contract.check_response(operation, Exchange(call.request, response))
         if not findings:
             return response
@@ -121,7 +174,7 @@ class Edge:
             log.error(
                 "%s %r: the mock was about to answer %d: %s", call.request.method, call.request.path, answer.status, finding
             )
-        return _response(call, call.provider.failure(call))
+        return response_of(call, call.provider.failure(call))
 
 
 class Operations(SpecMiddleware):
@@ -181,15 +234,15 @@ def note_operation(call: Call, scope: Scope) -> Operation | None:
     return call.operation
 
 
-def _response(call: Call, answer: Answer) -> Response:
-    headers = call.provider.headers(call)
-    headers += call.headers
-    headers += answer.headers
-    if answer.content_type is not None:
-        headers.append((b"content-type", answer.content_type))
-    if answer.status != 204:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    return Response(answer.status, headers, answer.body)
+async def _cut_short(response: Response, receive: Receive, send: Send) -> None:
+    """Send a body that ends before its announced length, and close the connection."""
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    connection = getattr(getattr(send, "__self__", None), "transport", None)  # uvicorn's; ASGI knows no way to hang up
+    await send({"type": "http.response.body", "body": response.body, "more_body": connection is not None})
+    if connection is not None:
+        connection.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass  # the server complains of an answer that is not whole, unless it has noticed
 
 
 def _choose_session(call: Call) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -57,6 +58,18 @@ class Draft:
 Decision = Callable[[World, Draft], tuple[Sequence[Event], T]]
 
 
+class Commit(Protocol):
+    """Stands in for `Worlds.commit`."""
+
+    async def commit(self, worlds: Worlds, session: str, decide: Decision[T]) -> tuple[World, T]:
+        """Decide, append, and return the world with the decision's result."""
+        ...
+
+
+COMMIT: ContextVar[Commit | None] = ContextVar("COMMIT", default=None)
+"""What commits the writes of the request at hand, if not the worlds themselves: defects set it."""
+
+
 class Worlds:
     """The worlds of all sessions.
 
@@ -69,20 +82,20 @@ class Worlds:
         self.seed = seed
         self._log = log
         self._factories = factories
-        self._pristine = self._new()
+        self.pristine = self._new()
         self._worlds: dict[str, World] = {}
 
     async def current(self, session: str) -> World:
         """The session's world, caught up with its log. For reading only."""
         while True:
-            world = self._worlds.get(session, self._pristine)
+            world = self._worlds.get(session, self.pristine)
             position = world.position
             events = await self._log.read(session, position)
             if not events:
                 return world
-            if world is not self._worlds.get(session, self._pristine) or world.position != position:
+            if world is not self._worlds.get(session, self.pristine) or world.position != position:
                 continue  # another request reset the session, or caught up, while this one was reading
-            if world is self._pristine:
+            if world is self.pristine:
                 world = self._worlds[session] = self._new()
             world.apply(events)
             return world
@@ -92,9 +105,12 @@ class Worlds:
 
         When another writer was first, the decision is made again on what that writer left.
         """
+        other = COMMIT.get()
+        if other is not None:
+            return await other.commit(self, session, decide)
         while True:
             world = await self.current(session)
-            events, result = decide(world, Draft(self.seed, world.position, self.clock.now()))
+            events, result = decide(world, self.draft(world.position))
             if not events:
                 return world, result
             try:
@@ -102,6 +118,20 @@ class Worlds:
             except Conflict:
                 continue
             return await self.current(session), result
+
+    def draft(self, position: int) -> Draft:
+        """What a decision at a position needs."""
+        return Draft(self.seed, position, self.clock.now())
+
+    async def append(self, session: str, events: Sequence[Event], position: int) -> None:
+        """Append events to a session's log; Conflict unless it is still at `position`."""
+        await self._log.append(session, events, position)
+
+    async def pretend(self, session: str, events: Sequence[Event]) -> World:
+        """The world as it would be with some more events, which do not happen."""
+        world = self._new()
+        world.apply([*await self._log.read(session, 0), *events])
+        return world
 
     async def reset(self, session: str) -> None:
         """Back to the world that the seed gives."""

@@ -150,6 +150,9 @@ def test_foreign_pages_cannot_use_any_control(
         ("GET", "/_mock/population/polar/0"),
         ("GET", "/_mock/health"),
         ("GET", "/_mock/nothing"),
+        ("GET", "/_mock/defects"),
+        ("GET", f"/_mock/sessions/{session}/defects"),
+        ("PUT", f"/_mock/sessions/{session}/defects"),
         ("POST", RESET.format(session=session)),
         ("OPTIONS", "/_mock/personas"),
     ):
@@ -177,6 +180,8 @@ def test_a_control_token_is_asked_for(guarded: Mock, token: str | None) -> None:
             ("GET", "/_mock/personas"),
             ("GET", "/_mock/population/polar/0"),
             ("GET", "/_mock/population/polar/x"),
+            ("GET", "/_mock/defects"),
+            ("PUT", "/_mock/sessions/a/defects"),
             ("POST", RESET.format(session="a")),
             ("POST", RESET.format(session="-")),
         ):
@@ -193,6 +198,14 @@ def test_the_token_opens_the_controls(guarded: Mock) -> None:
         assert client.get("/_mock/personas", headers={"host": "mock.example"}).status_code == 200
         assert client.post(RESET.format(session="a")).status_code == 204
         assert_refused(client.get("/_mock/personas", headers={"origin": "https://page.example"}), 403, "foreign_origin")
+
+
+def test_controls_take_no_wishes(mock: Mock) -> None:
+    """Defects are of the providers: what `Prefer` says to a control, even a name that is none, changes nothing."""
+    for wish in ("defect=html-content-type", "defect=none"):
+        response = httpx.get(f"{mock.url}/_mock/health", headers={"prefer": wish}).raise_for_status()
+        assert response.json()["status"] == "ready"
+        assert "preference-applied" not in response.headers
 
 
 def test_a_reset_answers_nothing(mock: Mock, session: str) -> None:

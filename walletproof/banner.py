@@ -45,7 +45,10 @@ def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
             curl = curl or f"curl -H 'Authorization: Bearer {persona.token}' {portal}"
         lines += [f"  token of {customer:<9} {token}" for customer, token in tokens.items()]
         lines.append("")
-    lines += [f"Try: {curl}", "", f"Personas:  {base}/_mock/personas    Stop: Ctrl-C"]
+    lines += [f"Try: {curl}", ""]
+    if settings.defects:
+        lines.append(f"Defects:   {', '.join(settings.defects)}")
+    lines += [f"Personas:  {base}/_mock/personas    Stop: Ctrl-C"]
     if settings.exposed:
         state = "ask for the control token" if settings.control_token else "are off: no --control-token"
         lines.append(f"Note:      other machines can reach this server; its controls {state}")

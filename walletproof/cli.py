@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
+
+from walletproof import check, prove, serve
 
 USAGE_ERROR = 2
 
@@ -18,8 +17,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
-    # Starting makes a lot of objects that live as long as the process; collecting among them costs a tenth of the time.
-    gc.disable()
     # Imported here: `--help` and mistakes should answer at once, and the libraries behind serving take most of a second.
     from contract_tests.source import InputError
 
@@ -34,88 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="walletproof", description="Mock server and contract tests for wallet APIs.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    serve = commands.add_parser(
-        "serve",
-        help="serve the mock",
-        description="Serve mock wallets from the providers' contracts.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    _serve_options(serve)
+    for command in (serve, check, prove):
+        command.add_commands(commands)
     return parser
-
-
-def _serve_options(serve: argparse.ArgumentParser) -> None:
-    serve.set_defaults(run=_serve)
-    none = argparse.SUPPRESS
-    serve.add_argument(
-        "--provider", action="append", metavar="NAME", default=none, help="serve only this provider; repeatable (default: all)"
-    )
-    serve.add_argument(
-        "--spec", type=Path, metavar="FILE", default=none, help="use this OpenAPI document instead of the provider's"
-    )
-    serve.add_argument("--overlay", type=Path, metavar="FILE", default=none, help="use this overlay instead of the provider's")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback is seen by others")
-    serve.add_argument("--port", type=int, default=8080, help="0 = any free port")
-    serve.add_argument("--seed", type=int, default=1, help="same seed, same wallets")
-    serve.add_argument(
-        "--fixtures",
-        action="append",
-        type=Path,
-        metavar="FILE",
-        default=none,
-        help="use your own personas; one file per provider",
-    )
-    serve.add_argument("--population", type=int, default=1000, metavar="N", help="this many more wallets besides the personas")
-    serve.add_argument(
-        "--api-key", action="append", metavar="KEY", default=none, help="take only this Flexprice key; repeatable (default: any)"
-    )
-    serve.add_argument(
-        "--control-token",
-        metavar="TOKEN",
-        default=none,
-        help="what /_mock asks for; needed there once --host is not loopback (or set WALLETPROOF_CONTROL_TOKEN)",
-    )
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from mock_server.assembly import PROVIDERS, Settings, assemble
-    from mock_server.serving import bind, serve
-    from walletproof.banner import banner, is_loopback
-
-    bound = bind(options.host, options.port)
-    with bound:
-        host, port = bound.getsockname()[:2]
-        settings = Settings(
-            providers=tuple(dict.fromkeys(getattr(options, "provider", PROVIDERS))),
-            spec=getattr(options, "spec", None),
-            overlay=getattr(options, "overlay", None),
-            fixtures=tuple(getattr(options, "fixtures", ())),
-            seed=options.seed,
-            population=options.population,
-            api_keys=tuple(getattr(options, "api_key", ())),
-            control_token=getattr(options, "control_token", None) or os.environ.get("WALLETPROOF_CONTROL_TOKEN"),
-            exposed=not is_loopback(host),
-        )
-        mock = assemble(settings)
-
-        def ready() -> None:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often
-            gc.enable()
-            _say(banner(mock, settings, host, port))
-
-        serve(mock.app, bound, ready)
-    _say("stopped")
-    return 0
-
-
-def _say(text: str) -> None:
-    """Print, unless nobody can listen (`serve | head`, a full disk): that is no reason to stop serving."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Version(argparse.Action):

@@ -19,10 +19,9 @@ from urllib.parse import quote, urlencode
 
 from contract_tests.contract import Contract, Operation
 from contract_tests.coverage import Seen
-from contract_tests.exchange import Request, Response
-from contract_tests.exchange import Exchange as _Exchange
+from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.finding import Finding
-from contract_tests.guard import Forbidden, Guard, is_safe
+from contract_tests.guard import Guard, is_safe
 from contract_tests.identity import Identity
 from contract_tests.judge import Judge
 from contract_tests.rules.observation import NO_JSON, Observation
@@ -64,6 +63,7 @@ class Subject:
     settle: float = 0.0
     coverage: Seen = field(init=False)
     created: dict[str, str] = field(default_factory=dict)  # wallet id -> what became of it
+    watch: Callable[[], None] = lambda: None
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -167,7 +167,7 @@ class Stage:
         if "{" in path:
             name = path[path.index("{") + 1 : path.index("}")]
             params = {name: id or ""}
-            path = path.replace("{" + name + "}", quote(id or "", safe=""))
+            path = path.replace("{" + name + "}", quote(id or "", safe="", errors="surrogatepass"))
         if not is_safe(operation):
             self.subject.guard.allow_write(id, amount, invented=invented)
         content = raw if raw is not None else b"" if body is NO_JSON else _dumps(body)
@@ -209,7 +209,7 @@ class Stage:
         try:
             exchange = subject.target.send(request, sender)
         except Trouble as trouble:
-            observation = Observation(self.contract, operation, _Exchange(request, Response(0, (), b"")), subject.secrets)
+            observation = Observation(self.contract, operation, Exchange(request, Response(0, (), b"")), subject.secrets)
             sent = Sent(observation, sender, str(trouble))
             self.log.append(sent)
             rule = TROUBLE_RULES.get(trouble.kind)
@@ -224,6 +224,7 @@ class Stage:
         for rule in TROUBLE_RULES.values():
             self._tested(rule.id)
         subject.coverage.saw(observation)
+        subject.watch()
         for finding in subject.judge.findings(observation, self._tested):
             self.found.append(self._as_found(finding, (sent,), alone=True))
         return observation
@@ -312,6 +313,3 @@ def _request(
     if content and not any(name == b"content-type" for name, _ in raw_headers):
         raw_headers.append((b"content-type", b"application/json"))
     return Request(method, path, query_string, raw_headers, content, params)
-
-
-__all__ = ["Forbidden", "Found", "NotTested", "Probe", "Sent", "Stage", "Subject", "probe"]

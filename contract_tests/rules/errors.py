@@ -13,7 +13,7 @@ from contract_tests.rules.rule import Problem, Rule, exchange_rule
 
 STRICT_JSON = Rule(
     "errors.strict-json",
-    "What is declared as JSON is one whole JSON text in UTF-8: no NaN, no second value, no member named twice, no byte order mark.",
+    "What is declared as JSON is one whole JSON text in UTF-8: no NaN, no second value, no member twice, no byte order mark.",
     "RFC 8259 sections 2, 4 and 8.1",
     "every answer with a JSON content type",
 )
@@ -107,6 +107,8 @@ def strict_json(seen: Observation) -> Iterator[Problem | None]:
         yield Problem(str(error))
     except ValueError as error:
         yield Problem(f"the body is not one whole JSON text: {error}")
+    except RecursionError:
+        yield Problem("the body is nested too deeply to be read")
     else:
         yield None
 
@@ -188,7 +190,11 @@ def _polar_shape(seen: Observation) -> str | None:
     if seen.status == 401:
         if seen.header(b"www-authenticate") is None:
             return "a 401 has a WWW-Authenticate header"
-        return None if keys in ({"error", "detail"}, {"error", "error_description"}) else "a 401 has `error` with `detail` or `error_description`"
+        return (
+            None
+            if keys in ({"error", "detail"}, {"error", "error_description"})
+            else "a 401 has `error` with `detail` or `error_description`"
+        )
     if seen.status == 403:
         return None if {"error", "detail"} <= keys else "a 403 has `error` and `detail`"
     if seen.status == 404 and seen.operation.id:

@@ -85,7 +85,7 @@ class Observation:
 def _read(body: bytes) -> Any:
     try:
         return json.loads(body) if len(body) > 1 << 20 else orjson.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return NO_JSON
 
 

@@ -102,9 +102,9 @@ def two_per_currency(seen: Observation) -> Iterator[Problem | None]:
     page = page_of(seen)
     if page is None or len(page.items) < 2:
         return
-    currencies = Counter(currency for currency, _ in {(str(item.get("currency")), str(item.get("id"))) for item in page.items})
-    currency, count = currencies.most_common(1)[0]
-    yield Problem(f"{count} wallets in {currency}", "/items", "at most two", count) if count > 2 else None
+    wallets = {(item.get("currency"), str(item.get("id"))) for item in page.items if isinstance(item.get("currency"), str)}
+    for currency, count in Counter(currency for currency, _ in wallets).most_common(1):
+        yield Problem(f"{count} wallets in {currency}", "/items", "at most two", count) if count > 2 else None
 
 
 @exchange_rule(MAX_PAGE)

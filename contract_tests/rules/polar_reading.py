@@ -60,6 +60,11 @@ class Page:
         """The ids, in order."""
         return [str(item.get("id")) for item in self.items]
 
+    @property
+    def totals(self) -> tuple[int, int]:
+        """What the page says about all pages."""
+        return self.total_count, self.max_page
+
 
 def body_of(seen: Observation) -> Any:
     """The body with numbers as they were written: balances go beyond 64 bits."""
@@ -126,7 +131,7 @@ def sort_key(item: dict[str, Any], name: str) -> datetime | int | None:
 
 def asked(seen: Observation) -> Asked | None:
     """What a list was asked for; None if the parameters are not in order, or nobody can say."""
-    if complaints(seen) != []:
+    if seen.operation.id != LIST or complaints(seen) != []:
         return None
     last = dict(seen.request.query)
     sorting = tuple(value for name, value in seen.request.query if name == "sorting")

@@ -13,6 +13,8 @@ Area = Literal["contract", "errors", "auth", "money", "state", "lists", "robustn
 Need = Literal["wallet", "write", "other identity", "expired credential", "credential"]
 """What a rule cannot do without. `wallet`: one that can be read; `write`: leave to create wallets and change them."""
 
+WRITES: frozenset[Need] = frozenset({"write"})
+
 PROVIDERS = ("flexprice", "polar")
 
 

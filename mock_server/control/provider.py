@@ -17,7 +17,11 @@ import orjson
 
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
+from contract_tests.source import InputError
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
+from mock_server.defects.board import Board
+from mock_server.defects.catalogue import CATALOGUE
+from mock_server.defects.defect import Defect
 from mock_server.event_log import Event
 from mock_server.personas import Cast, Persona
 from mock_server.world import Worlds
@@ -33,16 +37,27 @@ class ControlState:
 
 
 class Control:
-    """The provider `control`. `casts` are the personas by provider; `exposed` means bound beyond this machine."""
+    """The provider `control`.
+
+    `casts` are the personas by provider, `board` the switches of the defects; `exposed` means bound beyond this machine.
+    """
 
     name = "control"
 
     def __init__(
-        self, contract: Contract, casts: Mapping[str, Cast], *, population: int, token: str | None, exposed: bool
+        self,
+        contract: Contract,
+        casts: Mapping[str, Cast],
+        board: Board,
+        *,
+        population: int,
+        token: str | None,
+        exposed: bool,
     ) -> None:
         self.contract = contract
         self.prefixes: tuple[str, ...] = ("/_mock/", "/_mock")
         self._casts = casts
+        self._board = board
         self._population = population
         self._token = token.encode() if token else None
         self._exposed = exposed
@@ -51,6 +66,9 @@ class Control:
             "personas": self.personas,
             "member": self.member,
             "resetSession": self.reset,
+            "defects": self.defects,
+            "sessionDefects": self.session_defects,
+            "putSessionDefects": self.put_session_defects,
         }
 
     def attach(self, worlds: Worlds) -> None:
@@ -108,7 +126,7 @@ class Control:
         """A body beyond what the mock reads."""
         return _error(413, "too_large", f"The request body is larger than {limit} bytes", [(b"connection", b"close")])
 
-    def bad_session(self, call: Call, problem: str) -> Answer:
+    def bad_header(self, call: Call, header: str, problem: str) -> Answer:
         """The name of a mock session is no name."""
         return _error(400, "bad_session", problem)
 
@@ -148,8 +166,26 @@ class Control:
 
     async def reset(self, call: Call) -> Answer:
         """POST /_mock/sessions/{session}/reset"""
-        await self._worlds.reset(call.request.path_params["session"])
+        session = call.request.path_params["session"]
+        await self._worlds.reset(session)
+        self._board.reset(session)
         return Answer(204)
+
+    async def defects(self, call: Call) -> Answer:
+        """GET /_mock/defects"""
+        return _json(200, {"defects": [_entry(defect) for defect in CATALOGUE.values()]})
+
+    async def session_defects(self, call: Call) -> Answer:
+        """GET /_mock/sessions/{session}/defects"""
+        return _names(self._board.of(call.request.path_params["session"]))
+
+    async def put_session_defects(self, call: Call) -> Answer:
+        """PUT /_mock/sessions/{session}/defects"""
+        names = orjson.loads(call.request.body)["defects"]
+        try:
+            return _names(self._board.put(call.request.path_params["session"], names))
+        except InputError as error:
+            return _error(404, "not_found", str(error))
 
 
 def _body(persona: Persona) -> dict[str, Any]:
@@ -157,6 +193,14 @@ def _body(persona: Persona) -> dict[str, Any]:
     if persona.token is None:
         del body["token"]
     return body
+
+
+def _entry(defect: Defect) -> dict[str, Any]:
+    return {name: getattr(defect, name) for name in ("name", "provider", "area", "about", "live")}
+
+
+def _names(defects: Sequence[Defect]) -> Answer:
+    return _json(200, {"defects": [defect.name for defect in defects]})
 
 
 def _json(status: int, body: Any, headers: Sequence[Header] = ()) -> Answer:

@@ -105,7 +105,7 @@ class Flexprice:
         """Any key will do but the refused ones, unless the server was given a list."""
         header = call.request.header
         key = header.get(b"x-api-key", b"")
-        if key and not key.startswith(REFUSED_KEYS) and (not self._api_keys or key in self._api_keys):
+        if self.takes(key):
             call.identity = key
             if key.startswith(READ_ONLY_KEYS) and call.operation is not None and call.operation.id in _WRITES:
                 raise Refused(json_answer(403, {"message": "This key may read wallets but not change them"}))
@@ -118,6 +118,14 @@ class Flexprice:
         else:
             message = "Invalid token"
         raise Refused(json_answer(401, {"error": message}))
+
+    def takes(self, key: bytes) -> bool:
+        """Whether a key is good."""
+        return bool(key) and not key.startswith(REFUSED_KEYS) and (not self._api_keys or key in self._api_keys)
+
+    def good_key(self) -> bytes:
+        """A key that is."""
+        return next(iter(self._api_keys), b"test")
 
     def refuse(self, call: Call, findings: list[Finding]) -> Answer | None:
         """A request that is not what the contract asks for is a 400, whatever is wrong with it."""
@@ -140,8 +148,8 @@ class Flexprice:
         message = f"The request body is larger than {limit} bytes"
         return error_answer("validation_error", message, status=413, headers=((b"connection", b"close"),))
 
-    def bad_session(self, call: Call, problem: str) -> Answer:
-        """The name of a mock session is no name."""
+    def bad_header(self, call: Call, header: str, problem: str) -> Answer:
+        """The name of a mock session, or of a defect, is none."""
         return error_answer("validation_error", problem)
 
     def failure(self, call: Call) -> Answer:

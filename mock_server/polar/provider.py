@@ -120,10 +120,10 @@ class Polar:
         """No operation reads a body; where one is sent all the same, the route decides."""
         return self.unrouted(call, self.contract.methods_at(call.request.path))
 
-    def bad_session(self, call: Call, problem: str) -> Answer:
-        """The name of a mock session is no name."""
-        name = call.request.header.get(b"x-mock-session", b"").decode("latin-1")
-        entry = {"type": "value_error", "loc": ["header", "x-mock-session"], "msg": problem, "input": name}
+    def bad_header(self, call: Call, header: str, problem: str) -> Answer:
+        """The name of a mock session, or of a defect, is none."""
+        given = call.request.header.get(header.encode(), b"").decode("latin-1")
+        entry = {"type": "value_error", "loc": ["header", header], "msg": problem, "input": given}
         return answers.invalid([entry])
 
     def failure(self, call: Call) -> Answer:

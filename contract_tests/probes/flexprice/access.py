@@ -37,7 +37,10 @@ def strangers(stage: Stage) -> None:
     own = _own_wallet(stage)
     known = stage.subject.wallets[:1] + ([own] if own else [])
     for operation in stage.contract.operations.values():
-        for identity, rule in ((NOBODY, MISSING_KEY_REFUSED), (STRANGER, WRONG_KEY_REFUSED)):
+        for identity, how, rule in (
+            (NOBODY, "without a key", MISSING_KEY_REFUSED),
+            (STRANGER, "with a wrong key", WRONG_KEY_REFUSED),
+        ):
             answers = []
             for wallet_id in _ids(operation, own, known):
                 answer = _attempt(stage, operation, wallet_id, identity)
@@ -47,7 +50,7 @@ def strangers(stage: Stage) -> None:
                 stage.judge(
                     rule,
                     answer.status == 401,
-                    f"{operation.method} {operation.path} {'without a key' if identity is NOBODY else 'with a wrong key'} was not refused with 401",
+                    f"{operation.method} {operation.path} {how} was not refused with 401",
                     answer,
                     expected=401,
                     got=answer.status,
@@ -83,7 +86,11 @@ def _attempt(stage: Stage, operation: Operation, wallet_id: str, identity: Ident
     body = _BODIES.get(operation.id, NO_JSON)
     if operation.id == "createWallet":
         body = {**body, "customer_id": stage.unique("c")}
-    query = {"id": stage.subject.customers[0] if stage.subject.customers else "cust_unknown"} if operation.id == "getCustomerWallets" else {}
+    query = (
+        {"id": stage.subject.customers[0] if stage.subject.customers else "cust_unknown"}
+        if operation.id == "getCustomerWallets"
+        else {}
+    )
     invented = wallet_id in ("", lab.UNKNOWN_WALLET, "not-an-id")
     answer = stage.call(operation.id, wallet_id or None, query=query, body=body, identity=identity, invented=invented)
     if operation.id == "createWallet" and answer.ok and isinstance(lab.field(answer, "id"), str):
@@ -96,7 +103,8 @@ def _tell_nothing(stage: Stage, answers: list[tuple[str, Observation]]) -> None:
     for _, answer in answers[1:]:
         stage.judge(
             SAME_REFUSAL_FOR_ALL,
-            answer.status == first.status and (answer.body == first.body if first.body is not NO_JSON else answer.response.body == first.response.body),
+            answer.status == first.status
+            and (answer.body == first.body if first.body is not NO_JSON else answer.response.body == first.response.body),
             "the refusal differs for a wallet that exists and one that does not",
             first,
             answer,
@@ -114,7 +122,14 @@ def expired(stage: Stage) -> None:
             wallet_id = (stage.subject.wallets or [lab.UNKNOWN_WALLET])[0]
             answer = _attempt(stage, operation, wallet_id if "{id}" in operation.path else "", identity)
             if answer is not None:
-                stage.judge(EXPIRED_REFUSED, answer.status == 401, "an expired key was not refused with 401", answer, expected=401, got=answer.status)
+                stage.judge(
+                    EXPIRED_REFUSED,
+                    answer.status == 401,
+                    "an expired key was not refused with 401",
+                    answer,
+                    expected=401,
+                    got=answer.status,
+                )
 
 
 @probe("flexprice", OTHERS_WALLETS_HIDDEN, needs=["other identity", "wallet"])
@@ -142,4 +157,6 @@ def other_tenant(stage: Stage) -> None:
     rows = stage.call("queryWalletTransaction", body={"limit": 100}, identity=other)
     if lab.items(rows) is not None:
         seen = mine & {str(item.get("wallet_id")) for item in lab.items(rows) or ()}
-        stage.judge(OTHERS_WALLETS_HIDDEN, not seen, "search finds another's transactions", rows, pointer="/items", got=sorted(seen))
+        stage.judge(
+            OTHERS_WALLETS_HIDDEN, not seen, "search finds another's transactions", rows, pointer="/items", got=sorted(seen)
+        )

@@ -78,9 +78,16 @@ def customers_of_known_wallets(stage: Stage) -> None:
             continue  # somebody else is at work on it
         lists = [(seen, found) for seen in (by_id, plain, real_time) if (found := lab.items(seen)) is not None]
         for seen, found in lists:
-            strange = [item.get("id") for item in found if item.get("customer_id") != customer or item.get("wallet_status") != "active"]
+            strange = [
+                item.get("id") for item in found if item.get("customer_id") != customer or item.get("wallet_status") != "active"
+            ]
             stage.judge(
-                CUSTOMER_LISTS, not strange, "a customer's list holds wallets that are another's or not active", seen, pointer="/", got=strange
+                CUSTOMER_LISTS,
+                not strange,
+                "a customer's list holds wallets that are another's or not active",
+                seen,
+                pointer="/",
+                got=strange,
             )
             stage.judge(
                 CUSTOMER_LISTS,
@@ -95,7 +102,12 @@ def customers_of_known_wallets(stage: Stage) -> None:
             if balance.ok and isinstance(balance.body, dict):
                 different = lab.differences(item, balance.body)
                 stage.judge(
-                    ITEM_EQUALS_GET, not different, f"{', '.join(different)} differs between list and balance", real_time, balance, pointer=f"/{different[0]}" if different else ""
+                    ITEM_EQUALS_GET,
+                    not different,
+                    f"{', '.join(different)} differs between list and balance",
+                    real_time,
+                    balance,
+                    pointer=f"/{different[0]}" if different else "",
                 )
 
 
@@ -120,7 +132,14 @@ def own_customer(stage: Stage) -> None:
     if lab.items(listed) is not None:
         got = {item.get("id") for item in lab.items(listed) or ()}
         stage.judge(
-            CUSTOMER_LISTS, got == active, "the list is not the customer's active wallets", first.answer, listed, pointer="/", expected=sorted(active), got=sorted(map(str, got))
+            CUSTOMER_LISTS,
+            got == active,
+            "the list is not the customer's active wallets",
+            first.answer,
+            listed,
+            pointer="/",
+            expected=sorted(active),
+            got=sorted(map(str, got)),
         )
     for status, wanted in (("active", active), ("closed", {last}), (None, set(wallets)), ("frozen", set())):
         body = {"wallet_ids": list(wallets), "limit": 100} | ({"status": status} if status else {})
@@ -140,4 +159,12 @@ def own_customer(stage: Stage) -> None:
         found = stage.call("queryWallet", body={"wallet_ids": [wallet_id], "limit": 100})
         if lab.items(found) is not None:
             got = {item.get("id") for item in lab.items(found) or ()}
-            stage.judge(FILTERS_FILTER, got == {wallet_id}, "search by one id does not give just that wallet", found, pointer="/items", expected=wallet_id, got=sorted(map(str, got)))
+            stage.judge(
+                FILTERS_FILTER,
+                got == {wallet_id},
+                "search by one id does not give just that wallet",
+                found,
+                pointer="/items",
+                expected=wallet_id,
+                got=sorted(map(str, got)),
+            )

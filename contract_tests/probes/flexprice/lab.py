@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from contract_tests.probes.probe import Stage
-from contract_tests.rules.flexprice import moment
+from contract_tests.rules.flexprice import TINY, moment
 from contract_tests.rules.observation import Observation, decimal
 
 UNKNOWN_WALLET = "wallet_00000000000000000000000000"
@@ -29,7 +29,10 @@ REAL_TIME = frozenset(
 )
 """Fields that some answers have and others have not, or that move by themselves."""
 
-_CURRENCIES = "usd eur gbp jpy inr aud cad chf sek nok dkk pln czk huf ron brl mxn sgd hkd nzd zar krw".split()
+_CURRENCIES = (
+    *("usd", "eur", "gbp", "jpy", "inr", "aud", "cad", "chf", "sek", "nok", "dkk"),
+    *("pln", "czk", "huf", "ron", "brl", "mxn", "sgd", "hkd", "nzd", "zar", "krw"),
+)
 
 
 @dataclass
@@ -99,7 +102,9 @@ def top_up(
     body = {"transaction_reason": reason, "idempotency_key": key or stage.unique("k"), **fields}
     if credits is not None:
         body["credits_to_add"] = credits
-    amount = sum((abs(decimal(body.get(name)) or Decimal(0)) for name in ("credits_to_add", "amount", "bonus_credits_to_add")), Decimal(0))
+    amount = sum(
+        (abs(decimal(body.get(name)) or Decimal(0)) for name in ("credits_to_add", "amount", "bonus_credits_to_add")), Decimal(0)
+    )
     return stage.call("topUpWallet", wallet_id, body=body, amount=amount)
 
 
@@ -125,6 +130,12 @@ def credits_of(observation: Observation) -> Decimal | None:
     if isinstance(body, dict) and isinstance(body.get("wallet"), dict):
         body = body["wallet"]
     return decimal(body.get("credit_balance")) if isinstance(body, dict) else None
+
+
+def has_credits(wanted: Decimal, observation: Observation) -> bool:
+    """Whether a wallet has just these credits, but for what storing cuts off."""
+    got = credits_of(observation)
+    return got is not None and abs(got - wanted) <= TINY
 
 
 def field(observation: Observation, *path: str) -> Any:
@@ -159,9 +170,7 @@ def differences(one: dict[str, Any], two: dict[str, Any], ignore: frozenset[str]
     Empty, null and absent are the same; decimals are numbers; times may differ by what databases cut off.
     """
     return sorted(
-        name
-        for name in (one.keys() | two.keys()) - ignore
-        if not _same(name, one.get(name) or None, two.get(name) or None)
+        name for name in (one.keys() | two.keys()) - ignore if not _same(name, one.get(name) or None, two.get(name) or None)
     )
 
 

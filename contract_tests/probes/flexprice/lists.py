@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import moment
 from contract_tests.rules.observation import Observation, decimal
-from contract_tests.rules.shared import FILTERS_FILTER, LIMIT_KEPT, ORDER_HOLDS, PAGES_COMPLETE, TOTAL_AGREES
+from contract_tests.rules.shared import FILTERS_FILTER, ITEM_EQUALS_GET, LIMIT_KEPT, ORDER_HOLDS, PAGES_COMPLETE, TOTAL_AGREES
 
 Rows = list[dict[str, Any]]
 Page = Callable[[Mapping[str, Any]], Observation]
@@ -55,7 +56,7 @@ def transactions_of_a_wallet(stage: Stage) -> None:
         _filtered(stage, page, rows)
 
 
-@probe("flexprice", PAGES_COMPLETE, TOTAL_AGREES, ORDER_HOLDS, LIMIT_KEPT, FILTERS_FILTER, needs=["write"])
+@probe("flexprice", PAGES_COMPLETE, TOTAL_AGREES, ORDER_HOLDS, LIMIT_KEPT, FILTERS_FILTER, ITEM_EQUALS_GET, needs=["write"])
 def transaction_search(stage: Stage) -> None:
     """The same of queryWalletTransaction, with its own filters and sorting."""
     wallet_id = _ledger(stage)
@@ -71,8 +72,12 @@ def transaction_search(stage: Stage) -> None:
     _limits(stage, page)
     _filtered(stage, page, rows)
     _sorted(stage, page, rows)
+    _listed_alike(stage, wallet_id, rows, whole)
     conditions: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
-        (_condition("transaction_reason", "eq", string="CREDIT_NOTE"), lambda row: row.get("transaction_reason") == "CREDIT_NOTE"),
+        (
+            _condition("transaction_reason", "eq", string="CREDIT_NOTE"),
+            lambda row: row.get("transaction_reason") == "CREDIT_NOTE",
+        ),
         (
             _condition("transaction_reason", "in", "array", array=["CREDIT_NOTE", "PURCHASED_CREDIT_DIRECT"]),
             lambda row: row.get("transaction_reason") in ("CREDIT_NOTE", "PURCHASED_CREDIT_DIRECT"),
@@ -83,7 +88,10 @@ def transaction_search(stage: Stage) -> None:
         ),
         (_condition("credit_amount", "gt", "number", number=20), lambda row: _number(row, "credit_amount") > 20),
         (_condition("credit_amount", "lt", "number", number=20), lambda row: _number(row, "credit_amount") < 20),
-        (_condition("transaction_reason", "contains", string="credit_note"), lambda row: row.get("transaction_reason") == "CREDIT_NOTE"),
+        (
+            _condition("transaction_reason", "contains", string="credit_note"),
+            lambda row: row.get("transaction_reason") == "CREDIT_NOTE",
+        ),
     ]
     for condition, fits in conditions:
         _filter(stage, page, rows, {"filters": [condition]}, fits)
@@ -129,6 +137,26 @@ def wallet_search(stage: Stage) -> None:
     )
 
 
+def _listed_alike(stage: Stage, wallet_id: str, found: Rows, whole: Observation) -> None:
+    """A row is the same in the wallet's list and in search."""
+    rows, listed = lab.all_rows(stage, wallet_id)
+    by_id = {row.get("id"): row for row in rows}
+    for row in found:
+        same = by_id.get(row.get("id"))
+        if same is not None:
+            different = lab.differences(same, row)
+            stage.judge(
+                ITEM_EQUALS_GET,
+                not different,
+                f"{', '.join(different)} of a transaction depends on the list",
+                listed,
+                whole,
+                pointer=f"/items/0/{different[0]}" if different else "",
+                expected={name: same.get(name) for name in different},
+                got={name: row.get(name) for name in different},
+            )
+
+
 def _all(stage: Stage, page: Page) -> tuple[Rows, Observation]:
     whole = page({"limit": 1000})
     rows = lab.items(whole)
@@ -148,8 +176,24 @@ def _all(stage: Stage, page: Page) -> tuple[Rows, Observation]:
 
 def _owned(stage: Stage, wallet_id: str, rows: Rows, whole: Observation) -> None:
     strange = [row.get("id") for row in rows if row.get("wallet_id") != wallet_id]
-    stage.judge(FILTERS_FILTER, not strange, "the list holds transactions of other wallets", whole, pointer="/items", expected=wallet_id, got=strange)
-    stage.judge(FILTERS_FILTER, len(rows) >= 13, "the list lacks transactions of the wallet", whole, pointer="/items", expected=13, got=len(rows))
+    stage.judge(
+        FILTERS_FILTER,
+        not strange,
+        "the list holds transactions of other wallets",
+        whole,
+        pointer="/items",
+        expected=wallet_id,
+        got=strange,
+    )
+    stage.judge(
+        FILTERS_FILTER,
+        len(rows) >= 13,
+        "the list lacks transactions of the wallet",
+        whole,
+        pointer="/items",
+        expected=13,
+        got=len(rows),
+    )
 
 
 def _walk(stage: Stage, page: Page, rows: Rows, criteria: Mapping[str, Any]) -> None:
@@ -165,15 +209,33 @@ def _walk(stage: Stage, page: Page, rows: Rows, criteria: Mapping[str, Any]) -> 
                 break
             got += [row.get("id") for row in found]
             stage.judge(
-                LIMIT_KEPT, len(found) <= size, "a page holds more items than asked for", last, pointer="/items", expected=size, got=len(found)
+                LIMIT_KEPT,
+                len(found) <= size,
+                "a page holds more items than asked for",
+                last,
+                pointer="/items",
+                expected=size,
+                got=len(found),
             )
             said = lab.field(last, "pagination")
             if isinstance(said, dict):
                 stage.judge(
-                    TOTAL_AGREES, said.get("total") == len(wanted), "the total depends on the page", last, pointer="/pagination/total", expected=len(wanted), got=said.get("total")
+                    TOTAL_AGREES,
+                    said.get("total") == len(wanted),
+                    "the total depends on the page",
+                    last,
+                    pointer="/pagination/total",
+                    expected=len(wanted),
+                    got=said.get("total"),
                 )
                 stage.judge(
-                    LIMIT_KEPT, said.get("limit") == size, "pagination.limit is not the limit asked for", last, pointer="/pagination/limit", expected=size, got=said.get("limit")
+                    LIMIT_KEPT,
+                    said.get("limit") == size,
+                    "pagination.limit is not the limit asked for",
+                    last,
+                    pointer="/pagination/limit",
+                    expected=size,
+                    got=said.get("limit"),
                 )
                 stage.judge(
                     LIMIT_KEPT,
@@ -209,9 +271,15 @@ def _ordered(stage: Stage, page: Page, rows: Rows) -> None:
         known = [time for time in times if time is not None]
         if len(known) < 2:
             continue
-        holds = all((one >= two) if order == "desc" else (one <= two) for one, two in zip(known, known[1:], strict=False))
+        holds = all((one >= two) if order == "desc" else (one <= two) for one, two in itertools.pairwise(known))
         stage.judge(
-            ORDER_HOLDS, holds, f"items are not {'newest' if order == 'desc' else 'oldest'} first", seen, pointer="/items", expected=f"created_at {order}", got=[str(time) for time in known[:6]]
+            ORDER_HOLDS,
+            holds,
+            f"items are not {'newest' if order == 'desc' else 'oldest'} first",
+            seen,
+            pointer="/items",
+            expected=f"created_at {order}",
+            got=[str(time) for time in known[:6]],
         )
 
 
@@ -222,7 +290,13 @@ def _sorted(stage: Stage, page: Page, rows: Rows) -> None:
         if len(numbers) > 1:
             wanted = sorted(numbers, reverse=direction == "desc")
             stage.judge(
-                ORDER_HOLDS, numbers == wanted, f"items are not sorted by credit_amount {direction}", seen, pointer="/items", expected=list(map(str, wanted[:6])), got=list(map(str, numbers[:6]))
+                ORDER_HOLDS,
+                numbers == wanted,
+                f"items are not sorted by credit_amount {direction}",
+                seen,
+                pointer="/items",
+                expected=list(map(str, wanted[:6])),
+                got=list(map(str, numbers[:6])),
             )
 
 
@@ -230,11 +304,21 @@ def _limits(stage: Stage, page: Page) -> None:
     for limit in (1001, 10**6):
         seen = page({"limit": limit})
         if seen.status < 500:
-            stage.judge(LIMIT_KEPT, seen.status == 400, "a limit beyond the maximum was not refused", seen, expected=400, got=seen.status)
+            stage.judge(
+                LIMIT_KEPT, seen.status == 400, "a limit beyond the maximum was not refused", seen, expected=400, got=seen.status
+            )
     default = page({})
     if lab.items(default) is not None:
         limit = lab.field(default, "pagination", "limit")
-        stage.judge(LIMIT_KEPT, limit == 50, "without a limit a page is not of 50", default, pointer="/pagination/limit", expected=50, got=limit)
+        stage.judge(
+            LIMIT_KEPT,
+            limit == 50,
+            "without a limit a page is not of 50",
+            default,
+            pointer="/pagination/limit",
+            expected=50,
+            got=limit,
+        )
 
 
 def _filtered(stage: Stage, page: Page, rows: Rows) -> None:
@@ -283,7 +367,12 @@ def _text(time: Any) -> str | None:
 
 
 def _filter(
-    stage: Stage, page: Page, rows: Rows, criteria: dict[str, Any], fits: Callable[[dict[str, Any]], bool], unsure: Rows | None = None
+    stage: Stage,
+    page: Page,
+    rows: Rows,
+    criteria: dict[str, Any],
+    fits: Callable[[dict[str, Any]], bool],
+    unsure: Rows | None = None,
 ) -> None:
     seen = page({"limit": 1000, **criteria})
     found = lab.items(seen)

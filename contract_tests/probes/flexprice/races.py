@@ -7,10 +7,8 @@ from functools import partial
 
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
-from contract_tests.rules.flexprice import ONLY, TINY
-from contract_tests.rules.rule import Rule
-
-_WRITE = frozenset({"write"})
+from contract_tests.rules.flexprice import ONLY
+from contract_tests.rules.rule import WRITES, Rule
 
 PARALLEL_TOPUPS = Rule(
     "concurrency.parallel-top-ups",
@@ -19,7 +17,7 @@ PARALLEL_TOPUPS = Rule(
     "eight top-ups at once on a wallet that the run created",
     "top-ups that were refused, which must not count",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 SAME_KEY_AT_ONCE = Rule(
     "concurrency.same-key-at-once",
@@ -28,7 +26,17 @@ SAME_KEY_AT_ONCE = Rule(
     "six top-ups at once with one key on a wallet that the run created",
     "which of them is answered with success",
     ONLY,
-    _WRITE,
+    WRITES,
+)
+
+TERMINATED_ONCE = Rule(
+    "concurrency.terminated-once",
+    "Terminating at the same moment closes a wallet, and takes its credits out, once.",
+    "I22, I20 (the wallet id is the debit's idempotency key); internal/ee/service/wallet.go:1605-1652",
+    "four terminations at once of a wallet that the run created",
+    "",
+    ONLY,
+    WRITES,
 )
 
 
@@ -46,13 +54,13 @@ def parallel_top_ups(stage: Stage) -> None:
         if None in answers:
             stage.give_up("a top-up was not answered, so nobody knows whether it counts")
         given = [answer for answer in answers if answer is not None]
-        wanted = 100 + sum(amount for amount, answer in zip(amounts, given, strict=True) if answer.ok)
+        wanted = sum((amount for amount, answer in zip(amounts, given, strict=True) if answer.ok), Decimal(100))
         rows_wanted = 1 + sum(answer.ok for answer in given)
-        read = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen: lab.credits_of(seen) == wanted)  # noqa: B023
+        read = stage.eventually(partial(stage.call, "getWallet", wallet.id), partial(lab.has_credits, wanted))
         rows, listed = lab.all_rows(stage, wallet.id)
         stage.judge(
             PARALLEL_TOPUPS,
-            lab.credits_of(read) is not None and abs((lab.credits_of(read) or 0) - wanted) <= TINY and len(rows) == rows_wanted,
+            lab.has_credits(wanted, read) and len(rows) == rows_wanted,
             "after eight top-ups at the same moment the balance is not what was answered",
             *given,
             read,
@@ -74,7 +82,7 @@ def same_key_at_once(stage: Stage) -> None:
             stage.give_up("a top-up was not answered, so nobody knows whether it counts")
         given = [answer for answer in answers if answer is not None]
         succeeded = sum(answer.ok for answer in given)
-        read = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen: lab.credits_of(seen) == 7)
+        read = stage.eventually(partial(stage.call, "getWallet", wallet.id), partial(lab.has_credits, Decimal(7)))
         rows, listed = lab.all_rows(stage, wallet.id)
         stage.judge(
             SAME_KEY_AT_ONCE,
@@ -86,4 +94,29 @@ def same_key_at_once(stage: Stage) -> None:
             pointer="/credit_balance",
             expected="1 success, 7 credits in 1 row",
             got=f"{succeeded} successes, {lab.credits_of(read)} credits in {len(rows)} rows",
+        )
+
+
+@probe("flexprice", TERMINATED_ONCE, needs=["write"])
+def parallel_terminations(stage: Stage) -> None:
+    """Four at once, three times over."""
+    for _ in range(3):
+        wallet = lab.create(stage)
+        lab.must_top_up(stage, wallet.id, "40")
+        answers = stage.parallel([partial(lab.terminate, stage, wallet.id) for _ in range(4)])
+        given = [answer for answer in answers if answer is not None]
+        read = stage.eventually(partial(stage.call, "getWallet", wallet.id), partial(lab.has_credits, Decimal(0)))
+        rows, listed = lab.all_rows(stage, wallet.id)
+        debits = [row.get("credit_amount") for row in rows if row.get("type") == "debit"]
+        succeeded = sum(answer.ok for answer in given)
+        stage.judge(
+            TERMINATED_ONCE,
+            lab.has_credits(Decimal(0), read) and debits == ["40"] and (succeeded == 1 or len(given) < len(answers)),
+            "a wallet terminated four times at the same moment was not closed, and paid out, just once",
+            *given,
+            read,
+            listed,
+            pointer="/credit_balance",
+            expected="1 success, 0 credits, one debit of 40",
+            got=f"{succeeded} successes, {lab.credits_of(read)} credits, debits {debits}",
         )

@@ -12,7 +12,7 @@ from contract_tests.probes.flexprice.access import _BODIES as BODIES
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY
 from contract_tests.rules.observation import NO_JSON, Observation
-from contract_tests.rules.rule import Rule
+from contract_tests.rules.rule import WRITES, Rule
 from contract_tests.rules.shared import INVALID_REFUSED, ODD_INPUT_SURVIVED, UNKNOWN_WALLET
 
 UNKNOWN_ROUTE = Rule(
@@ -30,7 +30,7 @@ REFUSED_CHANGES_NOTHING = Rule(
     "400 of the document; every check comes before the database transaction",
     "refused top-ups, updates and searches on a wallet that the run created",
     providers=ONLY,
-    needs=frozenset({"write"}),
+    needs=WRITES,
 )
 
 
@@ -58,7 +58,14 @@ def unknown_ids(stage: Stage) -> None:
     if stage.contract.operations.get("getCustomerWallets"):
         answer = stage.call("getCustomerWallets", query={"lookup_key": "walletproof-nobody"})
         if answer.status < 500:
-            stage.judge(UNKNOWN_WALLET, answer.status == 404, "an unknown customer is not `not found`", answer, expected=404, got=answer.status)
+            stage.judge(
+                UNKNOWN_WALLET,
+                answer.status == 404,
+                "an unknown customer is not `not found`",
+                answer,
+                expected=404,
+                got=answer.status,
+            )
 
 
 @probe("flexprice", UNKNOWN_ROUTE)
@@ -243,7 +250,21 @@ _ODD_TEXTS = (
     "-",
     "__proto__",
 )
-_ODD_NUMBERS = ("0", "-0", "1", "-1", "1000", "2147483648", "9223372036854775807", "9223372036854775808", "1e400", "0x10", "1_0", "NaN", "")
+_ODD_NUMBERS = (
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "1000",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "1e400",
+    "0x10",
+    "1_0",
+    "NaN",
+    "",
+)
 
 
 @probe("flexprice", ODD_INPUT_SURVIVED)
@@ -270,7 +291,7 @@ def odd_reads(stage: Stage) -> None:
 
 
 def _odd_searches(operation_id: str) -> Iterator[dict[str, Any]]:
-    for body in (
+    yield from (
         {},
         {"status": "active"} if operation_id == "queryWallet" else {"type": "credit"},
         {"wallet_ids": ["x" * 500]},
@@ -283,8 +304,7 @@ def _odd_searches(operation_id: str) -> Iterator[dict[str, Any]]:
         {"limit": 1, "filters": [{"field": "transaction_reason", "operator": "eq", "data_type": "string"}]},
         {"limit": 1, "credits_available_gt": 1e300},
         {"limit": 1, "start_time": "0001-01-01T00:00:00Z"},
-    ):
-        yield body
+    )
 
 
 def _query_parameters(stage: Stage, operation: Operation) -> Iterator[tuple[str, str]]:
@@ -297,8 +317,10 @@ def _query_parameters(stage: Stage, operation: Operation) -> Iterator[tuple[str,
 @probe("flexprice", ODD_INPUT_SURVIVED, needs=["write"])
 def odd_writes(stage: Stage) -> None:
     """Odd values in bodies. What is unusual but lawful is kept small; what is huge goes to a wallet that does not exist."""
-    wallet = lab.create(stage, description="ünïcødé 日本語 🧾 \u0007", metadata={"": "empty name", "k" * 200: "v" * 2000, "emoji 🧾": "ok"})
-    for body in (
+    wallet = lab.create(
+        stage, description="ünïcødé 日本語 🧾 \u0007", metadata={"": "empty name", "k" * 200: "v" * 2000, "emoji 🧾": "ok"}
+    )
+    updates: tuple[dict[str, Any], ...] = (
         {"name": "n" * 2000},
         {"description": "' OR 1=1; --", "metadata": {str(number): "x" for number in range(60)}},
         {"metadata": {}},
@@ -308,7 +330,8 @@ def odd_writes(stage: Stage) -> None:
         {"config": {"allowed_price_types": []}},
         {"alert_settings": {"alert_enabled": False}},
         {"auto_topup": {}},
-    ):
+    )
+    for body in updates:
         _survives(stage, stage.call("updateWallet", wallet.id, body=body), "body")
     for credits in ("0.000000001", "0.0000000000000001", "00012.50", "+1", "1e1"):
         _survives(stage, lab.top_up(stage, wallet.id, credits), "body credits_to_add")
@@ -321,11 +344,17 @@ def odd_writes(stage: Stage) -> None:
         {"credits_to_add": "1", "expiry_date_utc": "9999-12-31T23:59:59Z"},
         {"credits_to_add": "1", "metadata": {"a": "\x00"}},
     ):
-        body = {"transaction_reason": "FREE_CREDIT_GRANT", **fields}
-        _survives(stage, stage.call("topUpWallet", lab.UNKNOWN_WALLET, body=body, invented=True), "body")
+        top_up = {"transaction_reason": "FREE_CREDIT_GRANT", **fields}
+        _survives(stage, stage.call("topUpWallet", lab.UNKNOWN_WALLET, body=top_up, invented=True), "body")
 
 
 def _survives(stage: Stage, answer: Observation, place: str) -> None:
     stage.judge(
-        ODD_INPUT_SURVIVED, answer.status < 500, "odd input made the server fail", answer, pointer=place, expected="below 500", got=answer.status
+        ODD_INPUT_SURVIVED,
+        answer.status < 500,
+        "odd input made the server fail",
+        answer,
+        pointer=place,
+        expected="below 500",
+        got=answer.status,
     )

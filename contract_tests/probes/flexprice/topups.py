@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from contract_tests.probes.flexprice import lab
@@ -10,19 +11,18 @@ from contract_tests.probes.flexprice.wallets import FIXED_FOREVER, SENT_IS_KEPT,
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY, TINY, tau
 from contract_tests.rules.observation import Observation, decimal
-from contract_tests.rules.rule import Rule
+from contract_tests.rules.rule import WRITES, Rule
 
 _SERVICE = "internal/ee/service/wallet.go"
-_WRITE = frozenset({"write"})
 
 TOPUP_ADDS = Rule(
     "money.top-up-adds",
-    "A direct top-up of c credits, with b as bonus, raises credit_balance by exactly c + b; the answer and a read right after it say so.",
+    "A direct top-up of c credits, with b as bonus, raises credit_balance by exactly c + b; a read right after it shows that.",
     f"I18; {_SERVICE}:570-757",
     "top-ups of wallets that the run created",
     "a lag of as long as --settle says",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 TOPUP_BOOKED = Rule(
     "money.top-up-booked",
@@ -31,7 +31,7 @@ TOPUP_BOOKED = Rule(
     "top-ups of wallets that the run created",
     "the class of bonus rows; rows that automatic top-up adds",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 AMOUNT_CONVERTED = Rule(
     "money.amount-becomes-credits",
@@ -40,7 +40,7 @@ AMOUNT_CONVERTED = Rule(
     "top-ups by amount of wallets that the run created",
     "how many digits the division keeps, beyond 9",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 BALANCE_AFTER_TOPUP = Rule(
     "money.balance-recomputed",
@@ -48,7 +48,7 @@ BALANCE_AFTER_TOPUP = Rule(
     f"I1; {_SERVICE}:2153",
     "wallets of the run whose rates differ",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 KEY_TAKES_EFFECT_ONCE = Rule(
     "money.key-takes-effect-once",
@@ -57,7 +57,7 @@ KEY_TAKES_EFFECT_ONCE = Rule(
     "top-ups that use a key again, one after the other",
     "409 or 400 of the same meaning",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 PENDING_CHANGES_NOTHING = Rule(
     "money.pending-changes-nothing",
@@ -66,7 +66,7 @@ PENDING_CHANGES_NOTHING = Rule(
     "PURCHASED_CREDIT_INVOICED top-ups of the run",
     "tenants that complete such purchases at once (the row is completed then); the real-time balance, which may fall",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 ROWS_SUM_UP = Rule(
     "money.rows-sum-to-balance",
@@ -83,7 +83,7 @@ ROWS_CHAIN = Rule(
     "wallets that the run created",
     "purchases that were completed later",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 AVAILABLE_SUMS_UP = Rule(
     "money.available-sums-up",
@@ -92,7 +92,7 @@ AVAILABLE_SUMS_UP = Rule(
     "wallets that the run created",
     "wallets that were overdrawn",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 BREAKDOWN_ADDS_UP = Rule(
     "money.breakdown-adds-up",
@@ -101,7 +101,7 @@ BREAKDOWN_ADDS_UP = Rule(
     "credits_available_breakdown of wallets that the run created",
     "a breakdown that is not there; the class of bonus, credit note and refund",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 NO_USAGE_NO_DEDUCTION = Rule(
     "money.no-usage-no-deduction",
@@ -110,7 +110,7 @@ NO_USAGE_NO_DEDUCTION = Rule(
     "wallets that the run created for customers of their own",
     "cached answers",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 ALERT_STATE = Rule(
     "state.alert-state-follows",
@@ -118,7 +118,7 @@ ALERT_STATE = Rule(
     "I26; internal/types/alert.go:497-543",
     "wallets of the run with alerts",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 
 _DEPOSITS: tuple[tuple[str, str, str | None], ...] = (
@@ -229,7 +229,12 @@ def _row_of(stage: Stage, answer: Observation, credits: Decimal, reason: str) ->
             f"the row of a top-up of {credits} ({reason}) is not of that top-up",
             answer,
             pointer=f"/wallet_transaction/{next(iter(wrong))}" if wrong else "",
-            expected={"credit_amount": str(credits), "transaction_reason": reason, "type": "credit", "transaction_status": "completed"},
+            expected={
+                "credit_amount": str(credits),
+                "transaction_reason": reason,
+                "type": "credit",
+                "transaction_status": "completed",
+            },
             got=wrong,
         )
 
@@ -270,7 +275,9 @@ def _books(stage: Stage, wallet: lab.Made, last: Observation, booked: list[Decim
         stage.judge(
             TOPUP_BOOKED,
             same is not None and not different,
-            "the row that a top-up answered with is not listed" if same is None else f"the listed row differs in {', '.join(different)}",
+            "the row that a top-up answered with is not listed"
+            if same is None
+            else f"the listed row differs in {', '.join(different)}",
             last,
             listed,
             pointer="/items",
@@ -280,7 +287,9 @@ def _books(stage: Stage, wallet: lab.Made, last: Observation, booked: list[Decim
     if credits is not None:
         sums_up(stage, rows, credits, listed, read)
     _chained(stage, rows, listed)
-    available = sum((decimal(row.get("credits_available")) or Decimal(0) for row in rows if row.get("type") == "credit"), Decimal(0))
+    available = sum(
+        (decimal(row.get("credits_available")) or Decimal(0) for row in rows if row.get("type") == "credit"), Decimal(0)
+    )
     if credits is not None:
         stage.judge(
             AVAILABLE_SUMS_UP,
@@ -377,13 +386,19 @@ def details_of_a_top_up(stage: Stage) -> None:
         "expiry_date_utc": "2099-03-01T00:00:00Z",
         "idempotency_key": stage.unique("k"),
     }
-    answer = lab.must_top_up(stage, wallet.id, "4", key=sent["idempotency_key"], **{n: v for n, v in sent.items() if n != "idempotency_key"})
+    answer = lab.must_top_up(
+        stage, wallet.id, "4", key=sent["idempotency_key"], **{n: v for n, v in sent.items() if n != "idempotency_key"}
+    )
     rows, listed = lab.all_rows(stage, wallet.id)
     wanted = {("expiry_date" if name == "expiry_date_utc" else name): value for name, value in sent.items()}
     for row, seen in ((lab.field(answer, "wallet_transaction"), answer), (rows[0] if rows else None, listed)):
         if isinstance(row, dict):
             got = {name: row.get(name) for name in wanted}
-            different = [name for name in lab.differences(wanted, got) if not (name == "expiry_date" and str(got[name]).startswith("2099-03-01T00:00:00"))]
+            different = [
+                name
+                for name in lab.differences(wanted, got)
+                if not (name == "expiry_date" and str(got[name]).startswith("2099-03-01T00:00:00"))
+            ]
             stage.judge(
                 SENT_IS_KEPT,
                 not different,
@@ -408,24 +423,26 @@ def used_key(stage: Stage) -> None:
             stage.judge(
                 KEY_TAKES_EFFECT_ONCE,
                 again.status in (400, 409),
-                "an idempotency key was taken twice" if wallet_id == wallet.id else "an idempotency key was taken on a second wallet",
+                "an idempotency key was taken twice"
+                if wallet_id == wallet.id
+                else "an idempotency key was taken on a second wallet",
                 first,
                 again,
                 expected="409",
                 got=again.status,
             )
-    for wallet_id, credits, rows in ((wallet.id, Decimal(10), 1), (other.id, Decimal(0), 0)):
+    for wallet_id, wanted, rows in ((wallet.id, Decimal(10), 1), (other.id, Decimal(0), 0)):
         read = stage.call("getWallet", wallet_id)
         listed, answer = lab.all_rows(stage, wallet_id)
         stage.judge(
             KEY_TAKES_EFFECT_ONCE,
-            lab.credits_of(read) == credits and len(listed) == rows,
+            lab.credits_of(read) == wanted and len(listed) == rows,
             "a refused top-up changed the wallet",
             first,
             read,
             answer,
             pointer="/credit_balance",
-            expected=f"{credits} credits in {rows} rows",
+            expected=f"{wanted} credits in {rows} rows",
             got=f"{lab.credits_of(read)} credits in {len(listed)} rows",
         )
 
@@ -473,6 +490,10 @@ def purchase_on_invoice(stage: Stage) -> None:
         )
 
 
+def _in_state(state: str, seen: Observation) -> bool:
+    return bool(lab.field(seen, "alert_state") == state)
+
+
 @probe("flexprice", ALERT_STATE, needs=["write"])
 def alerts(stage: Stage) -> None:
     """A wallet that climbs through all its thresholds."""
@@ -480,9 +501,15 @@ def alerts(stage: Stage) -> None:
         name: {"condition": "below", "threshold": value} for name, value in (("critical", 10), ("warning", 20), ("info", 30))
     }
     wallet = lab.create(stage, alert_settings={"alert_enabled": True, **thresholds})
-    for credits, total, state in (("5", 5, "in_alarm"), ("5", 10, "in_alarm"), ("10", 20, "warning"), ("9", 29, "info"), ("10", 39, "ok")):
+    for credits, total, state in (
+        ("5", 5, "in_alarm"),
+        ("5", 10, "in_alarm"),
+        ("10", 20, "warning"),
+        ("9", 29, "info"),
+        ("10", 39, "ok"),
+    ):
         answer = lab.must_top_up(stage, wallet.id, credits)
-        read = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen, state=state: lab.field(seen, "alert_state") == state)  # type: ignore[misc]
+        read = stage.eventually(partial(stage.call, "getWallet", wallet.id), partial(_in_state, state))
         for seen, got in ((answer, lab.field(answer, "wallet", "alert_state")), (read, lab.field(read, "alert_state"))):
             if lab.credits_of(seen) == total:
                 stage.judge(

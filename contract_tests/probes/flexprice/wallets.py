@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY
 from contract_tests.rules.observation import Observation, decimal
-from contract_tests.rules.rule import Rule
+from contract_tests.rules.rule import WRITES, Rule
 from contract_tests.rules.shared import READS_REPEAT
 
 _SERVICE = "internal/ee/service/wallet.go"
-_WRITE = frozenset({"write"})
 
 NEW_WALLET_DEFAULTS = Rule(
     "state.new-wallet-defaults",
@@ -20,7 +20,7 @@ NEW_WALLET_DEFAULTS = Rule(
     "I29; internal/api/dto/wallet.go:118-182",
     "wallets that the run creates",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 SENT_IS_KEPT = Rule(
     "state.sent-is-kept",
@@ -28,7 +28,7 @@ SENT_IS_KEPT = Rule(
     "I27, I29; internal/api/dto/wallet.go",
     "wallets and top-ups of the run",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 CREATED_IS_FOUND = Rule(
     "state.created-is-found",
@@ -37,16 +37,16 @@ CREATED_IS_FOUND = Rule(
     "wallets that the run creates",
     "a lag of as long as --settle says",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 ONE_PER_KIND = Rule(
     "state.one-wallet-per-kind",
-    "A customer has one active wallet per currency (in any case) and type; another type or currency is fine, and so is a closed one.",
+    "A customer has one active wallet per currency (in any case) and type; others are fine, and a closed one does not count.",
     f"I23; {_SERVICE}:159-275",
     "second creations, one after the other",
     "409 or 400 of the same meaning; creations at the same moment",
     ONLY,
-    _WRITE,
+    WRITES,
 )
 UPDATE_MERGES = Rule(
     "state.update-merges",
@@ -54,7 +54,7 @@ UPDATE_MERGES = Rule(
     f"I28; {_SERVICE}:1663-1736",
     "wallets that the run creates",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 FIXED_FOREVER = Rule(
     "state.fixed-forever",
@@ -62,7 +62,7 @@ FIXED_FOREVER = Rule(
     f"I28; {_SERVICE}:1663-1736",
     "updates, top-ups and terminations of wallets that the run created",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 UPDATED_AT_MOVES = Rule(
     "state.updated-at-moves",
@@ -70,7 +70,7 @@ UPDATED_AT_MOVES = Rule(
     "WalletResponse of the document; D20 is the deviation",
     "updates of wallets that the run created",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 TERMINATE_CLOSES = Rule(
     "state.terminate-closes",
@@ -78,7 +78,7 @@ TERMINATE_CLOSES = Rule(
     f"I22; {_SERVICE}:1605-1652",
     "wallets that the run created",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 TERMINATE_EMPTIES = Rule(
     "money.terminate-empties",
@@ -86,7 +86,7 @@ TERMINATE_EMPTIES = Rule(
     f"I22, I10; {_SERVICE}:1605-1652",
     "wallets that the run created, without automatic top-up",
     providers=ONLY,
-    needs=_WRITE,
+    needs=WRITES,
 )
 
 _FIXED = ("id", "customer_id", "currency", "wallet_type", "conversion_rate", "topup_conversion_rate", "created_at")
@@ -115,7 +115,12 @@ def creation(stage: Stage) -> None:
             },
         )
     sent = {"description": "Probe wallet", "metadata": {"source": "walletproof", "run": stage.subject.run_id}}
-    _expect_members(stage, SENT_IS_KEPT, prepaid.answer, {**sent, "wallet_type": "PRE_PAID", "conversion_rate": "1", "topup_conversion_rate": "1"})
+    _expect_members(
+        stage,
+        SENT_IS_KEPT,
+        prepaid.answer,
+        {**sent, "wallet_type": "PRE_PAID", "conversion_rate": "1", "topup_conversion_rate": "1"},
+    )
     stage.judge(
         SENT_IS_KEPT,
         prepaid.body.get("currency") == str(prepaid.answer.sent["currency"]).lower(),
@@ -190,11 +195,19 @@ def second_wallet(stage: Stage) -> None:
             lab.made(stage, answer)
         if answer.status < 500:
             stage.judge(
-                ONE_PER_KIND, refused, f"a second active {again} wallet was not refused", first.answer, answer, expected=409, got=answer.status
+                ONE_PER_KIND,
+                refused,
+                f"a second active {again} wallet was not refused",
+                first.answer,
+                answer,
+                expected=409,
+                got=answer.status,
             )
     other = stage.call("createWallet", body={"customer_id": first.customer, "currency": currency, "wallet_type": "POST_PAID"})
     if other.status < 500:
-        stage.judge(ONE_PER_KIND, other.ok, "a wallet of another type was refused", first.answer, other, expected=200, got=other.status)
+        stage.judge(
+            ONE_PER_KIND, other.ok, "a wallet of another type was refused", first.answer, other, expected=200, got=other.status
+        )
     if other.ok:
         lab.made(stage, other)
     closing = lab.terminate(stage, first.id)
@@ -202,7 +215,13 @@ def second_wallet(stage: Stage) -> None:
         renewed = stage.call("createWallet", body={"customer_id": first.customer, "currency": currency})
         if renewed.status < 500:
             stage.judge(
-                ONE_PER_KIND, renewed.ok, "a closed wallet stands in the way of a new one", closing, renewed, expected=200, got=renewed.status
+                ONE_PER_KIND,
+                renewed.ok,
+                "a closed wallet stands in the way of a new one",
+                closing,
+                renewed,
+                expected=200,
+                got=renewed.status,
             )
         if renewed.ok:
             lab.made(stage, renewed)
@@ -211,7 +230,9 @@ def second_wallet(stage: Stage) -> None:
 @probe("flexprice", UPDATE_MERGES, FIXED_FOREVER, UPDATED_AT_MOVES, needs=["write"])
 def update(stage: Stage) -> None:
     """Updates one thing after the other."""
-    wallet = lab.create(stage, description="Before", metadata={"keep": "no", "a": "1"}, conversion_rate="2", topup_conversion_rate="2")
+    wallet = lab.create(
+        stage, description="Before", metadata={"keep": "no", "a": "1"}, conversion_rate="2", topup_conversion_rate="2"
+    )
     lab.must_top_up(stage, wallet.id, "5")
     before = stage.call("getWallet", wallet.id)
     changes: list[dict[str, Any]] = [
@@ -220,7 +241,13 @@ def update(stage: Stage) -> None:
         {"description": "After"},
         {},
         {"config": {"allowed_price_types": ["ALL"]}},
-        {"conversion_rate": "9", "topup_conversion_rate": "9", "currency": "xxx", "customer_id": "somebody", "wallet_status": "closed"},
+        {
+            "conversion_rate": "9",
+            "topup_conversion_rate": "9",
+            "currency": "xxx",
+            "customer_id": "somebody",
+            "wallet_status": "closed",
+        },
     ]
     for change in changes:
         known = {name: value for name, value in change.items() if name in ("metadata", "name", "description", "config")}
@@ -231,7 +258,8 @@ def update(stage: Stage) -> None:
             continue
         wanted = {**(before.body if isinstance(before.body, dict) else {}), **known}
         after = stage.eventually(
-            lambda: stage.call("getWallet", wallet.id), lambda seen, wanted=wanted: not _changed(wanted, seen)  # type: ignore[misc]
+            lambda: stage.call("getWallet", wallet.id),
+            lambda seen, wanted=wanted: not _changed(wanted, seen),  # type: ignore[misc]
         )
         for seen in (answer, after):
             different = [name for name in _changed(wanted, seen) if name not in _FIXED]
@@ -295,14 +323,25 @@ def termination(stage: Stage) -> None:
     closing = lab.terminate(stage, wallet.id)
     if closing.status >= 500:
         stage.give_up(f"terminate answered {closing.status}")
-    if not stage.judge(TERMINATE_CLOSES, closing.ok, "an active wallet could not be closed", closing, expected=200, got=closing.status):
+    if not stage.judge(
+        TERMINATE_CLOSES, closing.ok, "an active wallet could not be closed", closing, expected=200, got=closing.status
+    ):
         return
-    closed = stage.eventually(lambda: stage.call("getWallet", wallet.id), lambda seen: lab.field(seen, "wallet_status") == "closed")
+    closed = stage.eventually(
+        lambda: stage.call("getWallet", wallet.id), lambda seen: lab.field(seen, "wallet_status") == "closed"
+    )
     for seen in (closing, closed):
         status = lab.field(seen, "wallet_status")
         if status is not None or seen is closed:
             stage.judge(
-                TERMINATE_CLOSES, status == "closed", "a terminated wallet is not closed", closing, *_not(closing, seen), pointer="/wallet_status", expected="closed", got=status
+                TERMINATE_CLOSES,
+                status == "closed",
+                "a terminated wallet is not closed",
+                closing,
+                *_not(closing, seen),
+                pointer="/wallet_status",
+                expected="closed",
+                got=status,
             )
     fixed(stage, wallet.body, closed, wallet.answer, closing)
     balance = stage.call("getWalletBalance", wallet.id)
@@ -312,7 +351,9 @@ def termination(stage: Stage) -> None:
         stage.judge(TERMINATE_CLOSES, _item(found, wallet.id) is not None, "search does not find a closed wallet", closing, found)
     listed = stage.call("getWalletsByCustomerId", wallet.customer)
     if listed.status != 404 and lab.items(listed) is not None:
-        stage.judge(TERMINATE_CLOSES, _item(listed, wallet.id) is None, "a closed wallet is among its customer's wallets", closing, listed)
+        stage.judge(
+            TERMINATE_CLOSES, _item(listed, wallet.id) is None, "a closed wallet is among its customer's wallets", closing, listed
+        )
     _emptied(stage, wallet, closing, closed, rows_before)
     again = lab.terminate(stage, wallet.id)
     if again.status < 500:
@@ -329,11 +370,21 @@ def termination(stage: Stage) -> None:
     read = stage.call("getWallet", wallet.id)
     if read.ok:
         stage.judge(
-            TERMINATE_CLOSES, lab.field(read, "wallet_status") == "closed", "an update reopened a closed wallet", closing, reopened, read, pointer="/wallet_status", expected="closed", got=lab.field(read, "wallet_status")
+            TERMINATE_CLOSES,
+            lab.field(read, "wallet_status") == "closed",
+            "an update reopened a closed wallet",
+            closing,
+            reopened,
+            read,
+            pointer="/wallet_status",
+            expected="closed",
+            got=lab.field(read, "wallet_status"),
         )
 
 
-def _emptied(stage: Stage, wallet: lab.Made, closing: Observation, closed: Observation, rows_before: list[dict[str, Any]]) -> None:
+def _emptied(
+    stage: Stage, wallet: lab.Made, closing: Observation, closed: Observation, rows_before: list[dict[str, Any]]
+) -> None:
     stage.judge(
         TERMINATE_EMPTIES,
         lab.credits_of(closed) == 0,
@@ -367,7 +418,7 @@ def reads_repeat(stage: Stage) -> None:
     wallet = lab.create(stage, conversion_rate="2", topup_conversion_rate="2")
     for credits in ("1.5", "2.25", "10"):
         lab.must_top_up(stage, wallet.id, credits)
-    reads = (
+    reads: tuple[Callable[[], Observation], ...] = (
         lambda: stage.call("getWallet", wallet.id),
         lambda: stage.call("getWalletBalance", wallet.id),
         lambda: stage.call("getWalletTransactions", wallet.id, query={"limit": 10}),

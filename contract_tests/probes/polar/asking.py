@@ -105,4 +105,7 @@ def shown(seen: Observation) -> str:
 
 def spelled(value: Any) -> str:
     """JSON in one spelling: 1, 1.0 and true differ, the order of members does not."""
-    return "nothing" if value is NO_JSON else json.dumps(value, sort_keys=True)
+    try:
+        return "nothing" if value is NO_JSON else json.dumps(value, sort_keys=True)
+    except RecursionError:
+        return "too deep to be a wallet"

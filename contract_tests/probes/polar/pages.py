@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from contract_tests.probes.polar.asking import Read, ask, judge_same, page, shown
-from contract_tests.probes.probe import Stage, probe
+from contract_tests.probes.probe import NotTested, Stage, probe
+from contract_tests.rules.polar_pages import LATER_CRITERIA
 from contract_tests.rules.polar_reading import LARGEST_PAGE, SORTINGS, page_of, sort_key
 from contract_tests.rules.rule import Rule
 from contract_tests.rules.shared import LIMIT_KEPT, PAGES_COMPLETE, TOTAL_AGREES
@@ -79,7 +80,7 @@ def _walk(stage: Stage, limit: int, sorting: str) -> Walk:
         walk.pages.append(page(stage, query))
         if not walk.pages[-1].page.items:
             return walk
-    stage.give_up(f"the list goes on after {_MOST_PAGES} pages {walk.described}")
+    raise NotTested(f"the list goes on after {_MOST_PAGES} pages {walk.described}")
 
 
 def _judge(stage: Stage, walk: Walk, reference: Walk) -> None:
@@ -111,7 +112,7 @@ def _judge(stage: Stage, walk: Walk, reference: Walk) -> None:
     last = walk.pages[-1]
     stage.judge(
         PAST_THE_END,
-        len(walk.pages) < 2 or last.page.total_count == walk.pages[0].page.total_count and last.page.max_page == walk.pages[0].page.max_page,
+        last.page.totals == walk.pages[0].page.totals,
         "the page after the last has other totals",
         walk.pages[0].seen,
         last.seen,
@@ -129,13 +130,11 @@ def far_pages(stage: Stage) -> None:
         found = page_of(seen)
         stage.judge(
             PAST_THE_END,
-            found is not None
-            and not found.items
-            and (found.total_count, found.max_page) == (first.page.total_count, first.page.max_page),
+            found is not None and not found.items and found.totals == first.page.totals,
             "not an empty page with the totals of the first",
             first.seen,
             seen,
-            expected=f"200, no items, {first.page.total_count} and {first.page.max_page}",
+            expected=f"200 without items, total_count and max_page {first.page.totals}",
             got=shown(seen),
         )
 
@@ -166,3 +165,12 @@ def mirrors(stage: Stage) -> None:
             expected=up.page.ids[::-1],
             got=down.page.ids,
         )
+
+
+@probe("polar", LATER_CRITERIA, needs=["wallet"])
+def several_criteria(stage: Stage) -> None:
+    """Sorted by two; a rule over single exchanges reads whether the second one breaks the ties of the first."""
+    for first in SORTINGS:
+        for second in SORTINGS:
+            if first.lstrip("-") != second.lstrip("-"):
+                page(stage, [("limit", LARGEST_PAGE), ("sorting", first), ("sorting", second)])

@@ -65,7 +65,9 @@ def repeated(stage: Stage) -> None:
         judge_same(stage, LAST_COUNTS, "the last of two values does not count", expected.seen, ask(stage, twice))
     for name in ("page", "limit"):
         seen = ask(stage, [(name, 1), (name, 0)])
-        stage.judge(LAST_COUNTS, seen.status == 422, f"the last {name} is 0 and was accepted", seen, expected=422, got=seen.status)
+        stage.judge(
+            LAST_COUNTS, seen.status == 422, f"the last {name} is 0 and was accepted", seen, expected=422, got=seen.status
+        )
 
 
 @probe("polar", UNKNOWN_IGNORED)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import uuid
 
-from contract_tests.probes.polar.asking import ask, judge_same, judge_status, nobodys, page, read, shown, spelled, wallets
+from contract_tests.probes.polar.asking import (
+    answered,
+    ask,
+    judge_same,
+    judge_status,
+    nobodys,
+    page,
+    read,
+    shown,
+    spelled,
+    wallets,
+)
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.polar_reading import GET, LARGEST_PAGE, LIST, body_of, canonical, wallet_of
 from contract_tests.rules.rule import Rule
@@ -41,9 +52,7 @@ def items_equal_gets(stage: Stage) -> None:
     for item in stage.random.sample(known, min(_MOST_ITEMS, len(known))):
         seen = read(stage, str(item["id"]))
         wallet = wallet_of(seen)
-        differing = sorted(
-            name for name in {*item, *(wallet or {})} if wallet is None or _at(item, name) != _at(wallet, name)
-        )
+        differing = sorted(name for name in {*item, *(wallet or {})} if wallet is None or _at(item, name) != _at(wallet, name))
         stage.judge(
             ITEM_EQUALS_GET,
             not differing,
@@ -96,9 +105,12 @@ def spellings(stage: Stage) -> None:
 @probe("polar", UNKNOWN_WALLET)
 def unknown_wallets(stage: Stage) -> None:
     """Random ids, and one that differs from a known one in its last digit."""
-    near = [uuid.UUID(wallet_id).int ^ 1 for wallet_id in stage.subject.wallets[:1] if canonical(wallet_id)]
-    ids = [nobodys(stage.random) for _ in range(3)] + [str(uuid.UUID(int=number)) for number in near]
-    for wallet_id in ids:
+    page(stage)
+    known = {canonical(wallet_id) for wallet_id in stage.subject.wallets}
+    near = [str(uuid.UUID(int=uuid.UUID(wallet_id).int ^ 1)) for wallet_id in sorted(filter(None, known))[:1]]
+    for wallet_id in [*(nobodys(stage.random) for _ in range(3)), *near]:
+        if wallet_id in known:
+            continue
         judge_status(stage, UNKNOWN_WALLET, "an id that nobody has", read(stage, wallet_id), 404)
 
 
@@ -111,7 +123,7 @@ def versions(stage: Stage) -> None:
         if not usual.ok:
             stage.give_up(f"no wallets came, but {shown(usual)}")
         for version in ("2026-04", "2026-10", ""):
-            seen = stage.call(operation, wallet_id, headers=[("Polar-Version", version)])
+            seen = answered(stage, stage.call(operation, wallet_id, headers=[("Polar-Version", version)]))
             stage.judge(
                 VERSIONS_AGREE,
                 seen.status == usual.status and spelled(body_of(seen)) == spelled(body_of(usual)),

@@ -1,0 +1,182 @@
+"""What a terminal shows: the verdict and the first ten causes on one screen, the rest below.
+
+Plain words and ASCII: it reads the same in a log file, and colours only repeat what the words say.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from contract_tests.reports.ranking import ranked
+from contract_tests.reports.wording import (
+    FAILS,
+    VERDICTS,
+    command,
+    comparison,
+    coverage,
+    failing_notes,
+    headline,
+    one_line,
+    outcomes,
+    place,
+    plural,
+    reasons,
+    standing,
+    totals,
+    visible,
+)
+from contract_tests.results import Cause, Results, Run
+
+_MOST_CAUSES = 10
+_MOST_STEPS = 8
+_MOST_LISTED = 6
+_ABOVE = 23
+"""So many lines at most are the verdict and the causes: with the prompt, 24."""
+_COLOURS = {"pass": "bold green", "findings": "bold red", "inconclusive": "bold yellow"}
+
+
+def print_results(console: Console, results: Results) -> None:
+    """Print what a run found out."""
+    printer = _Printer(console)
+    for run in results.runs:
+        printer.run(run)
+        printer.line()
+    if not results.runs:
+        printer.line(("nothing was run", ""))
+    verdict = results.verdict
+    printer.line(
+        (f"{command(results)}: ", ""), (VERDICTS[verdict].lower(), _COLOURS[verdict]), (f" (exit code {results.exit_code})", "")
+    )
+
+
+def as_text(results: Results, width: int = 100) -> str:
+    """The same as text."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=False, force_jupyter=False, color_system=None, legacy_windows=False)
+    print_results(console, results)
+    return out.getvalue()
+
+
+class _Printer:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._width = console.width
+
+    def line(self, *parts: tuple[str, str], cut: bool = True) -> None:
+        """One line of parts with their styles; cut at the console's width if it is to stay one."""
+        line, room = Text(), self._width
+        for part, style in parts:
+            shown = self._encodable(part)
+            shown = _fit(shown, room) if cut else shown
+            room -= cell_len(shown)
+            line.append(shown, style)
+        self._console.print(line, soft_wrap=True, highlight=False)
+
+    def run(self, run: Run) -> None:
+        causes = ranked(run.causes)
+        numbers = f"{plural(run.requests, 'request')} in {run.seconds:.1f} s, seed {run.seed}"
+        what = f"  {one_line(run.mode)}, {run.level}  "
+        room = self._width - cell_len(numbers) - cell_len(what) - cell_len(run.provider) - 2
+        self.line((one_line(run.provider), "bold"), ("  " + _fit(one_line(run.target), room), ""), (what + numbers, "dim"))
+        shown = causes[:_MOST_CAUSES]
+        below = self._verdict(run, _ABOVE - 2 - 2 * len(shown) - (len(causes) > len(shown)))
+        for number, cause in enumerate(shown, 1):
+            self._cause(number, cause)
+        if len(causes) > len(shown):
+            self.line((f"    ... and {len(causes) - len(shown)} more; see the report", "dim"))
+        self._list("why", below, most=len(below))
+        self._numbers(run)
+        self._lists(run)
+        if causes and causes[0].steps:
+            self._reproduce(causes[0])
+
+    def _verdict(self, run: Run, room: int) -> list[str]:
+        """The verdict and what is behind it; gives back the reasons that there is no room for."""
+        self.line((VERDICTS[run.verdict].upper(), _COLOURS[run.verdict]), (f": {headline(run)}", ""))
+        why = [*(f"policy: {note}" for note in failing_notes(run)), *reasons(run)]
+        for reason in why[:room]:
+            self.line((f"  {reason}", ""))
+        return why[room:]
+
+    def _cause(self, number: int, cause: Cause) -> None:
+        colour = "red" if cause.fails else "yellow" if cause.standing == "new" else "dim"
+        tags = f"  {standing(cause)}"
+        start = f"{number:>3} "
+        room = self._width - cell_len(start) - cell_len(cause.rule) - cell_len(tags) - 1
+        where = _fit(place(cause), max(room, 0))
+        self.line((start, "dim"), (f"{one_line(cause.rule)} ", f"bold {colour}"), (where, ""), (tags, "dim"))
+        words = comparison(cause)
+        if not words:
+            self.line((f"    {one_line(cause.problem)}", ""))
+            return
+        # Of a problem and a comparison that are both long, something of each.
+        room = self._width - len("    : ")
+        problem = _fit(one_line(cause.problem), max(room - cell_len(words), room // 2))
+        self.line((f"    {problem}: {words}", ""))
+
+    def _numbers(self, run: Run) -> None:
+        count = outcomes(run)
+        seen = ", ".join(f"{kind} {seen}/{all}" for kind, (seen, all) in coverage(run).items())
+        rules = f"{count['passed']} passed, {count['failed']} failed, {count['not tested']} not tested"
+        for title, text in (("causes", totals(run)), ("rules", rules)):
+            self._entry(title, text)
+        reasons_of: dict[str, int] = defaultdict(int)
+        for rule in run.rules:
+            if rule.outcome == "not tested":
+                reasons_of[one_line(rule.reason) or "no reason given"] += 1
+        self._list("", [f"{number} not tested: {reason}" for reason, number in _by_count(reasons_of)])
+        self._entry("seen", seen)
+        left = f"{plural(run.created, 'wallet')} created, {run.cleaned} cleaned up"
+        self._entry("own", left)
+
+    def _lists(self, run: Run) -> None:
+        self._list("left", [one_line(entry) for entry in run.leftovers])
+        self._list("policy", [one_line(note) for note in run.policy_notes if not note.startswith(FAILS)])
+        self._list("fixed", [one_line(entry) for entry in run.fixed])
+
+    def _entry(self, title: str, text: str) -> None:
+        self.line((f"{title:<7}", "dim"), (text, ""))
+
+    def _list(self, title: str, entries: list[str], most: int = _MOST_LISTED) -> None:
+        for number, entry in enumerate(entries[:most]):
+            self._entry("" if number else title, entry)
+        if len(entries) > most:
+            self._entry("", f"... and {len(entries) - most} more; see the report")
+
+    def _reproduce(self, cause: Cause) -> None:
+        self.line()
+        steps = cause.steps[-_MOST_STEPS:]
+        left_out = f" (the last {len(steps)} of {len(cause.steps)} requests)" if len(steps) < len(cause.steps) else ""
+        self.line((f"To see {cause.rule} again{left_out}:", "bold"))
+        shown = [visible(step.curl) for step in steps]
+        for line in shown:
+            self.line((line, ""), cut=False)
+        if any(line != step.curl for line, step in zip(shown, steps, strict=True)):
+            self.line(("Characters that cannot be printed are shown as escapes; the JSON report has them as they are.", "dim"))
+
+    def _encodable(self, text: str) -> str:
+        """What the console's encoding has no sign for, as an escape."""
+        encoding = self._console.encoding
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _by_count(counted: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def _fit(text: str, room: int) -> str:
+    """The text, or as much of it as there is room for, with three dots."""
+    if cell_len(text) <= room:
+        return text
+    kept, used = [], 0
+    for character in text[:room]:
+        used += cell_len(character)
+        if used > room - 3:
+            break
+        kept.append(character)
+    return "".join(kept) + "..."[: max(room, 0)]

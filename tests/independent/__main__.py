@@ -1,0 +1,5 @@
+"""Makes `python -m independent` start the server."""
+
+from .server import main
+
+main()

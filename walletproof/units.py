@@ -1,0 +1,37 @@
+"""Times, rates and amounts as they are written on a command line."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from contract_tests.source import InputError
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(flag: str, text: str) -> float:
+    """`500ms`, `90s`, `5m`, `1h`, or a bare number of seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
+    if match is None or (float(match[1]) == 0 and flag != "--settle"):
+        raise InputError(f"{flag} {text}: expected a time such as 90s, 5m or 500ms")
+    return float(match[1]) * _SECONDS[match[2] or ""]
+
+
+def rate(text: str) -> float:
+    """`20/s`, `100/m`, or a bare number per second; requests per second."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"--rate {text}: expected a rate such as 20/s or 100/m")
+    return float(match[1]) / _SECONDS[match[2] or "s"]
+
+
+def amount(flag: str, text: str) -> Decimal:
+    """A decimal that is not negative."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(-1)
+    if not value.is_finite() or value < 0:
+        raise InputError(f"{flag} {text}: expected an amount such as 10000 or 99.50")
+    return value

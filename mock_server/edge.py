@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract_tests.contract import Operation
 from contract_tests.exchange import Exchange, Request, Response
+from contract_tests.judge import Judge
+from contract_tests.rules.observation import Observation
 from contract_tests.source import InputError
 from mock_server.call import Answer, Call, Handler, Provider, Refused, response_of
 from mock_server.defects.changes import CutShort
@@ -48,6 +50,7 @@ class Edge:
         self._app = app
         self._claims = [(provider.prefixes, provider) for provider in providers]
         self._default = providers[-1]
+        self._judges = {provider.name: Judge(provider.contract) for provider in providers}
         self._stage = stage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -163,11 +166,19 @@ class Edge:
         return call.provider.failure(call)
 
     def _checked(self, call: Call, answer: Answer) -> Response:
-        """The response as it leaves; one that would break the contract becomes a logged finding and a 500."""
+        """The response as it leaves; one that would break a promise becomes a logged finding and a 500."""
         contract = call.provider.contract
         operation = call.operation or contract.unrouted
         response = response_of(call, answer)
-        findings = contract.check_response(operation, Exchange(call.request, response))
+        exchange = Exchange(call.request, response)
+        if answer.status >= 500:
+            # That the server has failed is known, and logged where it did; here it matters that it says so rightly.
+            findings = contract.check_response(operation, exchange)
+        else:
+            judge = self._judges[call.provider.name]
+            if judge.faultless(operation, exchange):
+                return response
+            findings = judge.findings(Observation(contract, operation, exchange))
         if not findings:
             return response
         for finding in findings:

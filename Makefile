@@ -6,16 +6,22 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test check lint types format bench docs lock wheel clean
+.PHONY: help mock test prove test-browser check lint types format bench docs lock wheel clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 mock: $(VENV)/run.done  ## Serve the mock; options: make mock ARGS="--port 0 --seed 7"
 	@exec $(BIN)/walletproof serve $(ARGS)
 
 test: $(VENV)/dev.done  ## Run the tests; options: make test ARGS="-k polar"
 	$(BIN)/python -m pytest $(ARGS)
+
+prove: $(VENV)/dev.done  ## Show that the gate finds every defect (minutes); options: make prove ARGS="--seeds 100"
+	$(BIN)/walletproof prove $(ARGS)
+
+test-browser: $(VENV)/dev.done  ## Look at the HTML report in a browser (needs Chromium)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: lint types test  ## Everything that must hold before a change lands
 
@@ -33,8 +39,9 @@ format: $(VENV)/dev.done  ## Put layout and imports in order
 bench: $(VENV)/dev.done  ## Measure speed and start time (two minutes; needs wrk)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
-docs: $(VENV)/dev.done  ## Bring the tables of README.md up to date
+docs: $(VENV)/dev.done  ## Bring the tables of README.md and the list of rules up to date
 	$(BIN)/python tools/readme_tables.py
+	$(BIN)/python tools/rules_page.py
 
 wheel: $(VENV)/dev.done  ## Build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel

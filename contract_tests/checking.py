@@ -180,8 +180,8 @@ def _identities(
     """Who sends requests, and wallets and customers that are known from the mock."""
     own = tuple((n, v) for n, v in wanted.headers if _is_credential(n))
     if wanted.auth_file:
-        found = read_auth_file(wanted.auth_file, wanted.url, httpx.Client())
-        return found, [], []
+        with httpx.Client(timeout=wanted.timeout, verify=not wanted.insecure) as http:
+            return read_auth_file(wanted.auth_file, wanted.url, http), [], []
     if personas is not None:
         return _of_mock(name, [persona for persona in personas if persona["provider"] == name])
     make, values, kind = _kind(name, wanted)

@@ -137,7 +137,7 @@ class Gate:
             self._not_tested(probe, missing)
             return None
         stage = self._stage(probe.name)
-        self._doing = probe.name
+        self._doing = f"probes: {probe.name}"
         try:
             probe.run(stage)
         except (NotTested, Forbidden) as reason:
@@ -262,6 +262,7 @@ class Gate:
                 created[wallet_id] = "closed" if answer.status == 400 else "gone"
         self._run.cleaned = sum(state in ("closed", "gone") for state in created.values())
         self._run.leftovers = [f"{state}: {name}" for name, state in created.items() if state not in ("closed", "gone")]
+        self._run.leftovers += [f"unpaid invoice: {invoice}" for invoice in self.subject.invoices]
         closed = sum(state == "closed" for state in created.values())
         if closed:
             self._run.leftovers.append(f"{closed} closed wallets, which the API cannot delete")

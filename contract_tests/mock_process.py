@@ -20,7 +20,11 @@ def running_mock(*options: str) -> Iterator[str]:
     """The URL of a mock on a free port, stopped afterwards; InputError with what it said if it does not start."""
     with tempfile.TemporaryFile("w+") as log:  # not a pipe: nobody reads it meanwhile, and a full pipe would stop the mock
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "walletproof", "serve", "--port", "0", *options], stdout=subprocess.PIPE, stderr=log, text=True
+            # -P: not whatever is called walletproof in the folder where somebody runs tests
+            [sys.executable, "-P", "-m", "walletproof", "serve", "--port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         try:
             yield _address(process, log)

@@ -9,11 +9,13 @@ Imports what it needs when it is needed: pytest loads plugins whether they are u
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,7 +53,9 @@ class Server:
         import httpx
 
         with httpx.Client(trust_env=False) as client:
-            client.put(f"{self.url}/_mock/sessions/{self.session}/defects", json={"defects": names}).raise_for_status()
+            answer = client.put(f"{self.url}/_mock/sessions/{self.session}/defects", json={"defects": names})
+        if answer.is_error:
+            raise ValueError(f"the mock does not take these defects: {answer.text}")
 
 
 @dataclass(frozen=True)
@@ -73,20 +77,34 @@ class Aim:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the suite; credentials may also come from the environment (WALLETPROOF_API_KEY ...)."""
-    group = parser.getgroup("walletproof", "testing wallet APIs")
-    group.addoption(
-        "--walletproof-target", metavar="URL", help="base URL that the shipped suite tests (default: a mock of its own)"
-    )
-    group.addoption("--walletproof-provider", metavar="NAME", action="append", default=[], help="flexprice or polar; repeatable")
-    group.addoption(
-        "--walletproof-mode", choices=("read", "own", "all"), default="own", help="what may be changed (default: own)"
-    )
-    group.addoption("--walletproof-allow-host", metavar="HOST", action="append", default=[], help="a host beyond this machine")
-    group.addoption(
-        "--walletproof-wallet", metavar="ID", action="append", default=[], help="a wallet that may be read; repeatable"
-    )
-    group.addoption("--walletproof-seed", metavar="N", type=int, default=1, help="same seed, same requests (default: 1)")
+    """The options of the suite. Credentials come from the environment: WALLETPROOF_API_KEY, WALLETPROOF_BEARER and so on."""
+    group = parser.getgroup("walletproof", "testing wallet APIs (credentials: WALLETPROOF_API_KEY, WALLETPROOF_BEARER, ...)")
+
+    def add(name: str, about: str, **settings: Any) -> None:
+        group.addoption(f"--walletproof-{name}", help=about, **settings)
+
+    add("target", "base URL that the shipped suite tests (default: a mock of its own)", metavar="URL")
+    add("provider", "flexprice or polar; repeatable", metavar="NAME", action="append", default=[])
+    add("mode", "what may be changed (default: own)", choices=("read", "own", "all"), default="own")
+    add("allow-host", "a host beyond this machine; repeatable", metavar="HOST", action="append", default=[])
+    add("wallet", "a wallet that may be read; repeatable", metavar="ID", action="append", default=[])
+    add("customer", "a customer who may get wallets; repeatable", metavar="ID", action="append", default=[])
+    add("header", "send this header; repeatable", metavar="'N: V'", action="append", default=[], type=_header)
+    add("auth", "a Web Fuzzing Commons authentication file", metavar="FILE")
+    add("seed", "same seed, same requests (default: 1)", metavar="N", type=int, default=1)
+    add("settle", "seconds that a read may lag behind a write (default: 2, on this machine 0)", metavar="SECONDS", type=float)
+    add("rate", "most requests per second", metavar="N", type=float)
+    add("insecure", "do not verify TLS certificates", action="store_true")
+
+
+def _header(text: str) -> tuple[str, str]:
+    from contract_tests.checking import header
+    from contract_tests.source import InputError
+
+    try:
+        return header(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @pytest.fixture(scope="session")
@@ -110,16 +128,23 @@ def walletproof_target(request: pytest.FixtureRequest) -> Aim:
     """What --walletproof-target names; without it, a mock in a session of this test's own."""
     from contract_tests.checking import Wanted
 
-    option: Callable[[str], Any] = request.config.getoption
+    option: Callable[[str], Any] = lambda name: request.config.getoption(f"--walletproof-{name}")
     wanted = Wanted(
-        url=option("--walletproof-target") or "",
-        providers=tuple(option("--walletproof-provider")),
-        wallets=tuple(option("--walletproof-wallet")),
-        seed=option("--walletproof-seed"),
-        mode=option("--walletproof-mode"),
-        allow_hosts=tuple(option("--walletproof-allow-host")),
+        url=option("target") or "",
+        providers=tuple(option("provider")),
+        wallets=tuple(option("wallet")),
+        customers=tuple(option("customer")),
+        headers=tuple(map(tuple, option("header"))),
+        auth_file=Path(option("auth")) if option("auth") else None,
+        seed=option("seed"),
+        mode=option("mode"),
+        settle=option("settle"),
+        rate=option("rate"),
+        insecure=option("insecure"),
+        allow_hosts=tuple(option("allow-host")),
     )
     if wanted.url:
         return Aim(wanted)
     server: Server = request.getfixturevalue("walletproof_server")
-    return Aim(replace(wanted, url=server.url, headers=tuple((name.lower(), value) for name, value in server.headers.items())))
+    session = tuple((name.lower(), value) for name, value in server.headers.items())
+    return Aim(replace(wanted, url=server.url, headers=(*session, *wanted.headers)))

@@ -28,7 +28,7 @@ class Progress:
         self._lock = threading.Lock()
         self._live: Live | None = None
         self._spinner = Spinner("line")
-        self._what = ""
+        self._phase = ""
         self._told = -_PAUSE
 
     def __enter__(self) -> Self:
@@ -44,7 +44,7 @@ class Progress:
             self._live = None
 
     def update(self, what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None:
-        """Say where the run is: phase or probe, operations reached of all, requests sent, findings, seconds left if limited."""
+        """Say where the run is: the phase and perhaps, after a colon, what it is at; operations reached of all, requests sent, findings, seconds left if limited."""
         if self._quiet:
             return
         what = " ".join(what.split())
@@ -54,11 +54,11 @@ class Progress:
         with self._lock:
             if self._live is not None:
                 self._live.update(self._line(what, operations, ", ".join(words)))
-            elif what != self._what or self._clock() - self._told >= _PAUSE:
+            elif (phase := what.partition(":")[0]) != self._phase or self._clock() - self._told >= _PAUSE:
                 line = f"{what}: {', '.join(words)}"
                 self._console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
                 self._told = self._clock()
-            self._what = what
+                self._phase = phase
 
     def _line(self, what: str, operations: tuple[int, int], words: str) -> Table:
         reached, all_ = operations

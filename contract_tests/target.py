@@ -12,12 +12,15 @@ import time
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
+from contract_tests.connection import connections
 from contract_tests.exchange import Exchange, Request, Response
+from contract_tests.guard import is_loopback
 from contract_tests.identity import Identity
 
-TroubleKind = Literal["unreachable", "tls", "timeout", "incomplete", "too large", "protocol"]
+TroubleKind = Literal["unreachable", "tls", "timeout", "incomplete", "too large", "protocol", "unsendable"]
 
 USER_AGENT = "walletproof"
 _LONGEST_WAIT = 30.0  # seconds that a target may ask for with Retry-After
@@ -66,14 +69,13 @@ class Target:
         self._interval = 1 / rate if rate else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
-        verify: ssl.SSLContext | bool = False if insecure or parts.scheme == "http" else ssl.create_default_context()
-        self._client = httpx.Client(
-            verify=verify,
-            timeout=httpx.Timeout(timeout),
-            follow_redirects=False,
-            trust_env=not parts.hostname or parts.hostname not in ("127.0.0.1", "localhost", "::1"),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
-        )
+        verify = ssl.create_default_context() if parts.scheme == "https" else None
+        if verify is not None and insecure:
+            verify.check_hostname, verify.verify_mode = False, ssl.CERT_NONE
+        self._pool, self._deadline = connections(parts, verify, proxies=not is_loopback(parts.hostname or ""))
+        whole = httpx.URL(self.origin)  # this knows how names that are not ASCII are written
+        self._host = whole.netloc
+        self._where = (whole.raw_scheme, whole.raw_host, whole.port)
 
     @property
     def base(self) -> str:
@@ -82,7 +84,7 @@ class Target:
 
     def close(self) -> None:
         """Close connections."""
-        self._client.close()
+        self._pool.close()
 
     def send(self, request: Request, identity: Identity) -> Exchange:
         """Send `request` as `identity` (whose headers are added to it) and return the exchange; Trouble if none came about.
@@ -105,41 +107,58 @@ class Target:
     def _once(self, request: Request) -> Response:
         self._take_turn()
         self.requests += 1
-        started = time.monotonic()
-        target = (self.prefix + request.path).encode("utf-8", "surrogateescape")
-        url = httpx.URL(self.origin).copy_with(
-            raw_path=_quoted(target) + (b"?" + request.query_string if request.query_string else b"")
+        target = _quoted((self.prefix + request.path).encode("utf-8", "surrogateescape"))
+        if request.query_string:
+            target += b"?" + request.query_string
+        scheme, host, port = self._where
+        message = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=scheme, host=host, port=port, target=target),
+            headers=self._headers(request),
+            content=request.body,
         )
-        headers = [(name, value) for name, value in request.headers]
-        headers += [(b"user-agent", USER_AGENT.encode()), (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
+        self._deadline.at = time.monotonic() + self.timeout
         try:
-            message = self._client.build_request(request.method, url, headers=headers, content=request.body or None)
-            answer = self._client.send(message, stream=True)
+            answer = self._pool.handle_request(message)
             try:
-                body = self._read(answer, started)
+                body = self._read(answer)
             finally:
                 answer.close()
-        except httpx.ConnectError as error:
+        except (httpcore.ConnectError, httpcore.ProxyError) as error:
             if isinstance(_root(error), ssl.SSLError):
-                raise Trouble("tls", f"TLS failed: {_root(error)}") from None
+                raise Trouble("tls", _tls(self.origin, _root(error))) from None
             raise Trouble("unreachable", f"cannot connect to {self.origin}: {_root(error)}") from None
-        except httpx.TimeoutException:
+        except httpcore.ConnectTimeout:
+            raise Trouble("unreachable", f"cannot connect to {self.origin} within {self.timeout:g} s") from None
+        except httpcore.TimeoutException:
             raise Trouble("timeout", f"no whole answer within {self.timeout:g} s") from None
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError) as error:
+        except (httpcore.RemoteProtocolError, httpcore.NetworkError) as error:
+            if _is_no_http(error):
+                raise Trouble("protocol", f"not understood as HTTP: {error}") from None
             raise Trouble("incomplete", f"the connection ended before the answer was whole: {error}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError, UnicodeError) as error:
-            raise Trouble("protocol", f"not understood as HTTP: {error}") from None
-        return Response(answer.status_code, [(name.lower(), value) for name, value in answer.headers.raw], body)
+        except (httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+            # The message would hold what was to be sent, which may be a secret.
+            raise Trouble("unsendable", f"the request cannot be sent as HTTP: {type(error).__name__}") from None
+        return Response(answer.status, [(name.lower(), value) for name, value in answer.headers], body)
 
-    def _read(self, answer: httpx.Response, started: float) -> bytes:
+    def _headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+        """The request's own, and those that it cannot do without."""
+        names = request.header
+        headers = [] if b"host" in names else [(b"host", self._host)]
+        headers += request.headers
+        headers += [(b"user-agent", USER_AGENT.encode()), (b"accept", b"application/json"), (b"accept-encoding", b"identity")]
+        framed = b"content-length" in names or b"transfer-encoding" in names
+        if not framed and (request.body or request.method in ("POST", "PUT", "PATCH")):
+            headers.append((b"content-length", str(len(request.body)).encode()))
+        return headers
+
+    def _read(self, answer: httpcore.Response) -> bytes:
         chunks = []
         size = 0
-        for chunk in answer.iter_raw():
+        for chunk in answer.iter_stream():
             size += len(chunk)
             if size > self.max_bytes:
                 raise Trouble("too large", f"the answer is larger than {self.max_bytes >> 20} MiB")
-            if time.monotonic() - started > self.timeout:
-                raise Trouble("timeout", f"no whole answer within {self.timeout:g} s")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -167,6 +186,24 @@ def _retry_after(response: Response) -> float | None:
         if name == b"retry-after" and value.strip().isdigit():
             return float(value)
     return None
+
+
+def _tls(origin: str, error: BaseException) -> str:
+    """What went wrong before any request, and what to do about it where that is plain."""
+    told = str(getattr(error, "verify_message", "")) or str(getattr(error, "reason", "")).lower().replace("_", " ") or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: the certificate of {origin} is not trusted: {told} (--insecure takes it as it is)"
+    if "wrong version number" in told or "record layer failure" in told or "http request" in told:
+        return f"TLS failed: {told}; {origin} does not seem to speak TLS: http://?"
+    return f"TLS failed: {told}"
+
+
+def _is_no_http(error: BaseException) -> bool:
+    """Whether something came that is no HTTP, rather than too little."""
+    text = str(error)
+    return isinstance(error, httpcore.RemoteProtocolError) and not any(
+        sign in text for sign in ("disconnected", "closed connection", "incomplete", "without sending")
+    )
 
 
 def _root(error: BaseException) -> BaseException:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contract_tests.checking import Wanted
     from contract_tests.gate import Options
 
+_LOG_WIDTH = 120  # a log file has no width of its own; rich would take 80
 _GATE_TIME, _FUZZ_TIME = "300s", "60s"
 
 
@@ -108,6 +109,8 @@ def _run(options: argparse.Namespace) -> int:
     subjects = checking.subjects(_wanted(options))
     results = Results(options.command, metadata.version("walletproof"), datetime.now(UTC).isoformat(timespec="seconds"))
     console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_WIDTH
     for subject in subjects:
         with Progress(console, quiet=options.quiet) as progress:
             run = Gate(subject, run_options, progress.update).run()

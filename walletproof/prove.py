@@ -154,7 +154,7 @@ _HEAD = "| defect | what the server does | found by | requests | seconds |\n|---
 
 _INTRO = """# The kill matrix
 
-`walletproof prove` runs the gate against every defect that the mock can show. `make prove` writes this page.
+`walletproof prove` runs the gate against every defect that the mock can show. `make prove ARGS="--markdown docs/kill-matrix.md"` writes this page.
 Requests and seconds are those until the first finding by a rule that names the right thing; the page was written with
 {killed} of {all} defects found. `(live)` marks what the live services are known to do.
 

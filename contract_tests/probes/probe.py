@@ -63,6 +63,7 @@ class Subject:
     settle: float = 0.0
     coverage: Seen = field(init=False)
     created: dict[str, str] = field(default_factory=dict)  # wallet id -> what became of it
+    invoices: list[str] = field(default_factory=list)  # that top-ups left behind
     watch: Callable[[], None] = lambda: None
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 

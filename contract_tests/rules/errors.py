@@ -58,6 +58,8 @@ NO_SECRETS = Rule(
     "every answer",
 )
 
+_SECRET = 12  # shorter ones are words, which may stand in an answer by chance
+
 _STATUS_OF_CODE = {
     "validation_error": 400,
     "invalid_operation": 400,
@@ -228,7 +230,7 @@ def no_secrets(seen: Observation) -> Iterator[Problem | None]:
         if name in (b"x-api-key", b"authorization")
     ]
     haystack = seen.text + "".join(value.decode("latin-1") for _, value in seen.response.headers)
-    leaked = any(len(secret) >= 8 and secret in haystack for secret in (*sent, *seen.secrets))
+    leaked = any(len(secret) >= _SECRET and secret in haystack for secret in (*sent, *seen.secrets))
     yield Problem("the answer repeats credentials") if leaked else None
 
 

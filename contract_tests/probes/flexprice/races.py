@@ -8,6 +8,7 @@ from functools import partial
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY
+from contract_tests.rules.observation import decimal
 from contract_tests.rules.rule import WRITES, Rule
 
 PARALLEL_TOPUPS = Rule(
@@ -107,16 +108,16 @@ def parallel_terminations(stage: Stage) -> None:
         given = [answer for answer in answers if answer is not None]
         read = stage.eventually(partial(stage.call, "getWallet", wallet.id), partial(lab.has_credits, Decimal(0)))
         rows, listed = lab.all_rows(stage, wallet.id)
-        debits = [row.get("credit_amount") for row in rows if row.get("type") == "debit"]
+        debits = [decimal(row.get("credit_amount")) for row in rows if row.get("type") == "debit"]
         succeeded = sum(answer.ok for answer in given)
         stage.judge(
             TERMINATED_ONCE,
-            lab.has_credits(Decimal(0), read) and debits == ["40"] and (succeeded == 1 or len(given) < len(answers)),
+            lab.has_credits(Decimal(0), read) and debits == [40] and (succeeded == 1 or len(given) < len(answers)),
             "a wallet terminated four times at the same moment was not closed, and paid out, just once",
             *given,
             read,
             listed,
             pointer="/credit_balance",
             expected="1 success, 0 credits, one debit of 40",
-            got=f"{succeeded} successes, {lab.credits_of(read)} credits, debits {debits}",
+            got=f"{succeeded} successes, {lab.credits_of(read)} credits, debits {', '.join(map(str, debits))}",
         )

@@ -15,7 +15,7 @@ mock: $(VENV)/run.done  ## Serve the mock; options: make mock ARGS="--port 0 --s
 	@exec $(BIN)/walletproof serve $(ARGS)
 
 test: $(VENV)/dev.done  ## Run the tests; options: make test ARGS="-k polar"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 prove: $(VENV)/dev.done  ## Show that the gate finds every defect (minutes); options: make prove ARGS="--seeds 100"
 	$(BIN)/walletproof prove $(ARGS)

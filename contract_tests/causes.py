@@ -43,7 +43,7 @@ def _cause(key: str, entry: Found, base: str, secrets: tuple[str, ...]) -> Cause
         area=finding.rule.partition(".")[0],
         level=finding.level,
         operation=finding.operation,
-        pointer=finding.pointer,
+        pointer=hide(finding.pointer, secrets),
         problem=hide(finding.problem, secrets)[:500],
         expected=_text(finding.expected, secrets),
         got=_text(finding.got, secrets),
@@ -62,13 +62,13 @@ def step(sent: Sent, base: str, secrets: Iterable[str]) -> Step:
         identity=sent.identity.name,
         method=request.method,
         url=hide(url_of(base, request), hidden),
-        curl=hide(curl(base, request, sent.identity), hidden),
-        request_headers=hidden_headers(request, sent.identity),
+        curl=curl(base, request, sent.identity, hidden),
+        request_headers={name: hide(value, hidden) for name, value in hidden_headers(request, sent.identity).items()},
         request_body=_shown(request.body, hidden),
         status=response.status or None,
         response_headers={name.decode("latin-1"): hide(value.decode("latin-1"), hidden) for name, value in response.headers},
         response_body=_shown(response.body, hidden),
-        trouble=sent.trouble,
+        trouble=hide(sent.trouble, hidden),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,16 +18,19 @@ import httpx
 from contract_tests import source
 from contract_tests.auth_file import read_auth_file
 from contract_tests.contract import Contract
+from contract_tests.exchange import Request
 from contract_tests.guard import Guard, Mode, check_host, is_loopback
 from contract_tests.identity import Identity, api_key, bearer
 from contract_tests.judge import Judge
 from contract_tests.probes.probe import Subject
 from contract_tests.rules.rule import PROVIDERS
 from contract_tests.source import InputError, data_folder
-from contract_tests.target import Target
+from contract_tests.target import Target, Trouble
 
 _ROLES = ("main", "other", "expired")
-_CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie", "proxy-authorization")
+_CREDENTIAL_HEADER = re.compile(r"authorization|cookie|token|secret|passw|credential|api-?key|signature")
+_OWN_HEADER = {"flexprice": "x-api-key", "polar": "authorization"}
+_TROUBLE_OF_ALL = ("unreachable", "tls", "timeout")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def subjects(wanted: Wanted) -> list[Subject]:
     check_host(wanted.url, wanted.allow_hosts)
     wanted = with_environment(wanted, os.environ)
     host = urlsplit(wanted.url).hostname or ""
+    if wanted.max_writes < 0:
+        raise InputError(f"--max-writes {wanted.max_writes}: expected a number that is not negative")
     given = wanted.api_keys or wanted.bearers or wanted.auth_file or any(_is_credential(name) for name, _ in wanted.headers)
     personas = _personas(wanted) if not given and is_loopback(host) else None
     names = _providers(wanted, personas)
@@ -69,6 +75,9 @@ def subjects(wanted: Wanted) -> list[Subject]:
     for name in names:
         contract = _contract(name, wanted.spec, wanted.overlay)
         identities, wallets, customers = _identities(name, wanted, contract, personas)
+        for identity in identities.values():
+            _must_be_sendable(identity)
+        more = identities["more"].headers if "more" in identities else ()
         lag = wanted.settle if wanted.settle is not None else 0.0 if is_loopback(host) else 2.0
         result.append(
             Subject(
@@ -79,7 +88,7 @@ def subjects(wanted: Wanted) -> list[Subject]:
                     timeout=wanted.timeout,
                     rate=wanted.rate,
                     insecure=wanted.insecure,
-                    headers=tuple((n, v) for n, v in wanted.headers if not _is_credential(n)),
+                    headers=(*((n, v) for n, v in wanted.headers if not _is_credential(n)), *more),
                 ),
                 Guard(wanted.mode, max_writes=wanted.max_writes, max_amount=wanted.max_amount),
                 Judge(contract),
@@ -132,13 +141,22 @@ def read_wallets(path: Path) -> tuple[str, ...]:
 def header(text: str) -> tuple[str, str]:
     """`Name: value` as a pair; InputError if it is none."""
     name, colon, value = text.partition(":")
-    if not colon or not name.strip() or any(character in text for character in "\r\n"):
-        raise InputError("--header: expected 'Name: value'")
+    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()) or not _SENDABLE.fullmatch(value.strip()):
+        raise InputError("--header: expected 'Name: value'")  # the value may be a secret
     return name.strip().lower(), value.strip()
 
 
+_SENDABLE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def _must_be_sendable(identity: Identity) -> None:
+    for name, value in identity.headers:
+        if not _SENDABLE.fullmatch(value):
+            raise InputError(f"the credential {name} ({identity.name}) holds characters that no HTTP header can have")
+
+
 def _is_credential(name: str) -> bool:
-    return name.lower() in _CREDENTIAL_HEADERS
+    return _CREDENTIAL_HEADER.search(name.lower()) is not None
 
 
 @cache
@@ -185,8 +203,12 @@ def _identities(
     if personas is not None:
         return _of_mock(name, [persona for persona in personas if persona["provider"] == name])
     make, values, kind = _kind(name, wanted)
-    identities = {role: make(role, value, variable(role, kind)) for role, value in values.items()}
-    if own:
+    identities = {role: make(role, value.strip(), variable(role, kind)) for role, value in values.items()}
+    if "main" in identities and _OWN_HEADER.get(name, name) not in dict(own):
+        # The credential is there already: these are for whatever stands before the service, whoever asks.
+        if own:
+            identities["more"] = Identity("more", own, "WALLETPROOF_CREDENTIAL")
+    elif own:
         identities["main"] = Identity("main", own, "WALLETPROOF_CREDENTIAL")
     if "main" not in identities:
         schemes = contract.merged.get("components", {}).get("securitySchemes", {})
@@ -207,12 +229,20 @@ def _kind(name: str, wanted: Wanted) -> tuple[Callable[[str, str, str], Identity
 def _personas(wanted: Wanted) -> list[dict[str, object]] | None:
     """The personas, if the target is our mock."""
     parts = urlsplit(wanted.url)
+    target = Target(f"{parts.scheme}://{parts.netloc}", timeout=wanted.timeout, insecure=wanted.insecure)
     try:
-        answer = httpx.get(f"{parts.scheme}://{parts.netloc}/_mock/personas", timeout=wanted.timeout, trust_env=False)
-        found = answer.json()["personas"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        answer = target.send(Request("GET", "/_mock/personas"), Identity("none")).response
+        found = json.loads(answer.body)["personas"]
+    except Trouble as trouble:
+        if trouble.kind in _TROUBLE_OF_ALL:
+            raise InputError(str(trouble)) from None
         return None
-    return found if isinstance(found, list) and all(isinstance(entry, dict) for entry in found) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    finally:
+        target.close()
+    ours = isinstance(found, list) and all(isinstance(entry, dict) and {"provider", "name"} <= entry.keys() for entry in found)
+    return found if ours else None
 
 
 def _of_mock(name: str, personas: list[dict[str, object]]) -> tuple[dict[str, Identity], list[str], list[str]]:
@@ -234,5 +264,8 @@ def _of_mock(name: str, personas: list[dict[str, object]]) -> tuple[dict[str, Id
     lapsed = tokens.pop("lapsed", None)
     tokens.pop("employee", None)
     most = sorted(tokens.values(), key=len, reverse=True)
-    chosen = {"main": most[0][0], "other": most[1][0]} | ({"expired": lapsed[0]} if lapsed else {})
+    if not most:
+        raise InputError("the mock has no Polar customer with a token: give --bearer TOKEN, or personas to its fixtures")
+    chosen = {role: entry[0] for role, entry in zip(("main", "other"), most, strict=False)}
+    chosen |= {"expired": lapsed[0]} if lapsed else {}
     return {role: bearer(role, token, variable(role, "BEARER")) for role, token in chosen.items()}, most[0][1:], []

@@ -27,7 +27,6 @@ class Seen:
         self.statuses[str(status)] = self.statuses.get(str(status), 0) + 1
         if not operation.id:
             return
-        self.keys.add(f"status {operation.id} {status}")
         if 200 <= status < 300:
             self.keys.add(f"operation {operation.id}")
         for name in {name for name, _ in observation.request.query}:
@@ -37,9 +36,11 @@ class Seen:
         if isinstance(observation.sent, dict):
             for name in observation.sent:
                 self.keys.add(f"parameter {operation.id} body {name}")
-        schema = self._response_schema(operation, str(status), content_type(observation.response.headers))
+        declared = self._declared(operation, status)
+        self.keys.add(f"status {operation.id} {declared or status}")
+        schema = self._response_schema(operation, declared, content_type(observation.response.headers))
         if schema is not None and observation.body is not NO_JSON:
-            self._walk_body(schema, observation.body, f"{operation.id} {status} ")
+            self._walk_body(schema, observation.body, f"{operation.id} {declared} ", 0)
 
     def reached(self, operation: Operation) -> bool:
         """Whether the operation answered with a 2xx."""
@@ -76,9 +77,13 @@ class Seen:
             for name in self._properties(self._resolved(media.get("schema", {}))):
                 yield f"{operation.id} body {name}"
 
-    def _response_schema(self, operation: Operation, status: str, kind: str) -> dict[str, Any] | None:
+    def _declared(self, operation: Operation, status: int) -> str:
+        """What the document calls a status: `404`, `4XX`, `default`; empty if it does not have it."""
         responses = self._spec(operation)["responses"]
-        response = self._resolved(responses.get(status) or responses.get("default") or {})
+        return next((name for name in (str(status), f"{status // 100}XX", "default") if name in responses), "")
+
+    def _response_schema(self, operation: Operation, status: str, kind: str) -> dict[str, Any] | None:
+        response = self._resolved(self._spec(operation)["responses"].get(status, {}))
         for media_type, media in response.get("content", {}).items():
             if media_type == kind.partition(";")[0]:
                 schema: dict[str, Any] = media.get("schema", {})
@@ -102,7 +107,9 @@ class Seen:
         for part in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
             yield from self._walk_schema(part, at, depth + 1, seen)
 
-    def _walk_body(self, node: Any, body: Any, at: str) -> None:
+    def _walk_body(self, node: Any, body: Any, at: str, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            return
         schema = self._resolved(node)
         if "enum" in schema and not isinstance(body, dict | list):
             self.keys.add(f"enum {at}= {body}")
@@ -110,12 +117,12 @@ class Seen:
             for name, child in self._properties(schema).items():
                 if name in body:
                     self.keys.add(f"field {at}/{name}")
-                    self._walk_body(child, body[name], f"{at}/{name}")
+                    self._walk_body(child, body[name], f"{at}/{name}", depth + 1)
         elif isinstance(body, list) and "items" in schema:
             for entry in body[:200]:
-                self._walk_body(schema["items"], entry, f"{at}/*")
+                self._walk_body(schema["items"], entry, f"{at}/*", depth + 1)
         for part in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
-            self._walk_body(part, body, at)
+            self._walk_body(part, body, at, depth + 1)
 
     def _properties(self, schema: dict[str, Any]) -> dict[str, Any]:
         properties: dict[str, Any] = schema.get("properties", {})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
+from collections.abc import Collection
 from urllib.parse import quote
 
 from contract_tests.exchange import Request
-from contract_tests.identity import HIDDEN, Identity
+from contract_tests.identity import HIDDEN, WITH_SCHEME, Identity, hide
 
 # What HTTP clients add by themselves, and curl too.
 _OWN_HEADERS = (b"host", b"content-length", b"connection", b"accept", b"accept-encoding", b"user-agent")
@@ -19,26 +21,34 @@ def url_of(base: str, request: Request) -> str:
     return base + quote(request.path, safe="/:@!$&'()*+,;=-._~%") + query
 
 
-def curl(base: str, request: Request, identity: Identity) -> str:
-    """The line for `request` as `identity` sent it."""
+def curl(base: str, request: Request, identity: Identity, secrets: Collection[str] = ()) -> str:
+    """The line for `request` as `identity` sent it; `secrets` that are not the identity's own are hidden."""
     parts = ["curl", "-sS", "-i"]
-    if request.method != "GET":
-        parts += ["-X", request.method]
+    if request.method == "HEAD":
+        parts.append("-I")  # with -X, curl would wait for a body
+    elif request.method != "GET" or request.body:
+        parts += ["-X", shlex.quote(request.method)]
+    if "/." in request.path:
+        parts.append("--path-as-is")
+    if set("[]{}") & set(request.query_string.decode("latin-1")):
+        parts.append("-g")
     for raw_name, raw_value in request.headers:
         if raw_name in _OWN_HEADERS:
             continue
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         secret = identity.variable and (name, value) in identity.headers
         if secret:
-            scheme = "Bearer " if value.lower().startswith("bearer ") else ""
+            found = re.match(r"[A-Za-z0-9-]+ ", value) if name in WITH_SCHEME else None
+            scheme = found[0] if found else ""
             parts += ["-H", f'"{name}: {scheme}${identity.variable}"']
         else:
+            value = hide(value, secrets)
             parts += ["-H", shlex.quote(f"{name}: {value}" if value else f"{name};")]
-    tail = [shlex.quote(url_of(base, request))]
+    tail = [shlex.quote(hide(url_of(base, request), secrets))]
     if not request.body:
         return " ".join(parts + tail)
     try:
-        text = request.body.decode()
+        text = hide(request.body.decode(), secrets)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" not in text:

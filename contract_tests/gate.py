@@ -7,14 +7,19 @@ seed on the same target gives the same findings.
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Protocol
 
 from contract_tests.causes import causes, fingerprint
 from contract_tests.guard import Forbidden, is_safe
+from contract_tests.identity import hide
 from contract_tests.policy import Policy
 from contract_tests.probes import catalogue
 from contract_tests.probes.flexprice import lab
@@ -64,6 +69,8 @@ class Gate:
         self.options = options
         self._tell = tell
         self._doing = ""
+        self._arrived = False
+        self._held = False
         subject.watch = self.tick
         self._started = time.monotonic()
         self.found: list[Found] = []
@@ -72,26 +79,45 @@ class Gate:
         self._run = Run(subject.contract.name, subject.target.base, subject.guard.mode, options.policy.level, subject.seed)
 
     def run(self) -> Run:
-        """Everything from the first request to the verdict. Ctrl-C ends it early, with what was seen."""
+        """Everything from the first request to the verdict.
+
+        Ctrl-C ends it early, with what was seen; the wallets that it made are closed. A second Ctrl-C leaves them.
+        """
         self.subject.target.deadline = self._started + self.options.max_time
         probes = self.options.probes if self.options.probes is not None else catalogue.probes(self.subject.contract.name)
         confirmed: dict[str, Cause] = {}
-        try:
-            if self._arrive():
-                for probe in probes:
-                    if self._run.interrupted or self._enough():
-                        break
-                    self._perform(probe)
-                self._run_engine()
-                confirmed = self._confirm({probe.name: probe for probe in probes})
-        except KeyboardInterrupt:
-            self._run.interrupted = "interrupted"
-            confirmed = causes(self.found, self.subject.target.base, self.subject.secrets)
-        self._clean_up()
+        with _interruptible(self._hold):
+            try:
+                confirmed = self._search(probes)
+            except KeyboardInterrupt:
+                self._run.interrupted = "interrupted"
+                self.subject.target.hurry.clear()
+                confirmed = causes(self.found, self.subject.target.base, self.subject.secrets)
+            self._clean_up()
         return self._conclude(confirmed, probes)
 
+    def _search(self, probes: list[Probe]) -> dict[str, Cause]:
+        """What was found, confirmed."""
+        self._arrived = self._arrive()
+        if not self._arrived:
+            return {}
+        for probe in probes:
+            if self._run.interrupted or self._enough():
+                break
+            self._perform(probe)
+        self._run_engine()
+        return self._confirm({probe.name: probe for probe in probes})
+
+    def _hold(self) -> None:
+        """Ctrl-C: end before the next request. The one under way may be creating a wallet that has to be closed again."""
+        self._held = True
+        self.subject.target.hurry.set()
+
     def tick(self) -> None:
-        """Say how far the run is."""
+        """Say how far the run is; here it ends if somebody pressed Ctrl-C."""
+        if self._held:
+            self._held = False
+            raise KeyboardInterrupt
         operations = self.subject.contract.operations.values()
         reached = sum(self.subject.coverage.reached(operation) for operation in operations)
         deadline = self.subject.target.deadline
@@ -115,12 +141,11 @@ class Gate:
         except (NotTested, Trouble) as trouble:
             wallets = []
             if not self.subject.target.answered:
-                self._run.why.append(str(trouble))
+                self._why(str(trouble))
                 return False
-        last = stage.log[-1].observation if stage.log else None
-        problem = _no_service(last)
+        problem = _no_service([sent.observation for sent in stage.log])
         if problem:
-            self._run.why.append(problem)
+            self._why(problem)
             return False
         given = self.subject.wallets
         self.subject.wallets = list(dict.fromkeys([*given, *wallets]))
@@ -139,15 +164,39 @@ class Gate:
         stage = self._stage(probe.name)
         self._doing = f"probes: {probe.name}"
         try:
-            probe.run(stage)
-        except (NotTested, Forbidden) as reason:
-            self._not_tested(probe, str(reason), stage)
-        self._take(stage)
-        if self.subject.target.silent >= _MOST_SILENT:
+            reason = self._run_probe(probe, stage)
+        finally:
+            self._take(stage)  # also what an interrupted probe has found
+        if reason:
+            self._not_tested(probe, reason, stage)
+        if self._silent():
             self._run.interrupted = "the target stopped answering"
         elif time.monotonic() > (self.subject.target.deadline or 0):
             self._run.interrupted = f"out of time (--max-time {self.options.max_time:g}s)"
         return stage
+
+    def _run_probe(self, probe: Probe, stage: Stage) -> str:
+        """Why it ended before its end; empty if it did not. A mistake of ours costs the pass, but no verdict and no clean-up."""
+        try:
+            probe.run(stage)
+        except Forbidden as reason:
+            stage.forbidden = True
+            return str(reason)
+        except NotTested as reason:
+            return str(reason)
+        except Exception as error:  # noqa: BLE001 - see above
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {str(error)[:200]} ({Path(place.filename).name}:{place.lineno})"
+            reason_of_ours = f"the probe {probe.name} failed, which is a mistake of walletproof: {what}"
+            self._why(reason_of_ours)
+            return hide(reason_of_ours, self.subject.secrets)
+        return ""
+
+    def _why(self, reason: str) -> None:
+        """Say why there is not enough evidence, once, and without secrets."""
+        reason = hide(reason, self.subject.secrets)
+        if reason not in self._run.why:
+            self._run.why.append(reason)
 
     def _run_engine(self) -> None:
         if self.options.engine is None or self._run.interrupted or self._enough():
@@ -161,7 +210,7 @@ class Gate:
 
         why = self.options.engine(stage, self._started, doing)
         if why:
-            self._run.why.append(why)
+            self._why(why)
 
     def _not_tested(self, probe: Probe, reason: str, stage: Stage | None = None) -> None:
         for rule in probe.rules:
@@ -200,46 +249,49 @@ class Gate:
     def _resend(self, cause: Cause, entry: Found) -> None:
         sent = entry.sent[-1]
         for _ in range(_RESENDS):
-            if self._late():
+            if self._late() or self._silent():
                 return
             stage = self._stage(entry.probe)
             request = sent.observation.request
-            with contextlib.suppress(NotTested):
+            answered = True
+            try:
                 stage.again(sent.observation.operation, request, sent.identity)
-            cause.sent += 1
-            if any(fingerprint(again.finding) == cause.fingerprint for again in stage.found):
-                cause.seen += 1
-                cause.confirmation = "confirmed"
+            except NotTested:
+                answered = False
+            seen = any(fingerprint(again.finding) == cause.fingerprint for again in stage.found)
+            self._tally(cause, seen=seen, judged=answered)
+            if seen:
                 return
-        cause.confirmation = "flaky"
+
+    @staticmethod
+    def _tally(cause: Cause, *, seen: bool, judged: bool) -> None:
+        """Count another look; one that saw nothing because no answer came is none."""
+        if seen:
+            cause.sent, cause.seen, cause.confirmation = cause.sent + 1, cause.seen + 1, "confirmed"
+        elif judged:
+            cause.sent, cause.confirmation = cause.sent + 1, "flaky"
 
     def _rerun(self, probe: Probe | None, open_causes: list[Cause]) -> None:
         if probe is None:
             return
         for _ in range(_RERUNS):
-            if self._late() or all(cause.confirmation == "confirmed" for cause in open_causes):
+            if self._late() or self._silent() or all(cause.confirmation == "confirmed" for cause in open_causes):
                 return
             stage = self._stage(probe.name)
-            try:
-                probe.run(stage)
-            except Forbidden:
-                return  # no leave to write any more: unconfirmed
-            except NotTested:
-                pass
+            self._run_probe(probe, stage)
             again = {fingerprint(entry.finding) for entry in stage.found}
             for cause in open_causes:
-                if cause.confirmation == "confirmed":
-                    continue
-                cause.sent += 1
-                if cause.fingerprint in again:
-                    cause.seen += 1
-                    cause.confirmation = "confirmed"
-                else:
-                    cause.confirmation = "flaky"
+                if cause.confirmation != "confirmed":
+                    self._tally(cause, seen=cause.fingerprint in again, judged=cause.rule in stage.judged)
+            if stage.forbidden:
+                return  # no leave to write any more
 
     def _late(self) -> bool:
         deadline = self.subject.target.deadline
         return deadline is not None and time.monotonic() > deadline
+
+    def _silent(self) -> bool:
+        return self.subject.target.silent >= _MOST_SILENT
 
     # ------------------------------------------------------------------ the end
 
@@ -251,21 +303,28 @@ class Gate:
         self.subject.target.deadline = time.monotonic() + 30
         self.subject.guard.mode = "all"  # what is closed here is the run's own
         stage = self._stage("clean-up")
-        for wallet_id, state in list(created.items()):
-            if state != "active" or self.subject.target.silent >= _MOST_SILENT:
-                continue
-            try:
-                answer = lab.terminate(stage, wallet_id)
-            except (NotTested, KeyboardInterrupt):
-                continue
-            if answer.status in (400, 404):
-                created[wallet_id] = "closed" if answer.status == 400 else "gone"
+        try:
+            self._close(stage)
+        except KeyboardInterrupt:  # somebody will not wait for that either
+            self._run.interrupted = "interrupted"
         self._run.cleaned = sum(state in ("closed", "gone") for state in created.values())
         self._run.leftovers = [f"{state}: {name}" for name, state in created.items() if state not in ("closed", "gone")]
         self._run.leftovers += [f"unpaid invoice: {invoice}" for invoice in self.subject.invoices]
         closed = sum(state == "closed" for state in created.values())
         if closed:
             self._run.leftovers.append(f"{closed} closed wallets, which the API cannot delete")
+
+    def _close(self, stage: Stage) -> None:
+        created = self.subject.created
+        for wallet_id, state in list(created.items()):
+            if state != "active" or self._silent():
+                continue
+            try:
+                answer = lab.terminate(stage, wallet_id)
+            except NotTested:
+                continue
+            if answer.status in (400, 404):
+                created[wallet_id] = "closed" if answer.status == 400 else "gone"
 
     def _conclude(self, found: dict[str, Cause], probes: Iterable[Probe]) -> Run:
         run, policy = self._run, self.options.policy
@@ -278,7 +337,8 @@ class Gate:
         weigh(run, policy, self.options.known, self.options.today)
         if self._run.interrupted:
             run.why.append(self._run.interrupted)
-        run.why += missing_evidence(run, policy, self._callable_operations())
+        if self._arrived:  # else it is plain why nothing was seen
+            run.why += missing_evidence(run, policy, self._callable_operations())
         if any(cause.fails for cause in run.causes) or any(note.startswith("fails: ") for note in run.policy_notes):
             run.verdict = "findings"
         elif run.why:
@@ -306,21 +366,41 @@ class Gate:
         return [o.id for o in self.subject.contract.operations.values() if mode != "read" or is_safe(o)]
 
 
-def _no_service(last: Observation | None) -> str:
-    """Why what answered cannot be the service; empty if it can."""
-    if last is None:
+@contextlib.contextmanager
+def _interruptible(hold: Callable[[], None]) -> Iterator[None]:
+    """The first Ctrl-C calls `hold`, the next one is as ever. Only where Ctrl-C would end the program, and in its main thread."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        hold()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _no_service(arrival: Sequence[Observation]) -> str:
+    """Why what answered the first requests cannot be the service; empty if it can."""
+    if not arrival:
         return ""
-    if last.status in (401, 403):
-        return f"the credentials were refused: {last.status} {last.text[:120]}"
-    if 300 <= last.status < 400:
-        return f"the target redirects to {last.header(b'location') or 'nowhere'}: is this the base URL?"
-    if last.status == 404 and not last.is_json:
-        return f"{last.request.path} is not there (404): is the base path right?"
-    kind = last.header(b"content-type") or ""
-    if "html" in kind and last.body is NO_JSON:
-        return f"the target answers with a web page ({last.status} {kind}): a login page or a proxy?"
-    if last.status == 429:
+    if arrival[-1].status == 429:
         return "the target is limiting requests (429): try again with --rate"
+    first = arrival[0]
+    if first.status in (401, 403):
+        return f"the credentials were refused: {first.status} {first.text[:120]}"
+    if 300 <= first.status < 400:
+        return f"the target redirects to {first.header(b'location') or 'nowhere'}: is this the base URL?"
+    if first.status == 404:  # a list of everything, which is there if anything is
+        return f"{first.request.path} is not there (404): is the base path right?"
+    kind = first.header(b"content-type") or ""
+    if "html" in kind and first.body is NO_JSON:
+        return f"the target answers with a web page ({first.status} {kind}): a login page or a proxy?"
     return ""
 
 
@@ -340,11 +420,18 @@ def weigh(run: Run, policy: Policy, known: frozenset[str], today: date) -> None:
         if entry.until is not None and entry.until < today:
             prefix = "fails: " if policy.expired == "fail" else ""
             run.policy_notes.append(f"{prefix}accepted until {entry.until}, which has passed: {entry}")
-        elif entry not in used and not run.interrupted:
+        elif entry not in used and _was_tested(run, entry.rule, entry.operation):
             prefix = "fails: " if policy.stale == "fail" else ""
             run.policy_notes.append(f"{prefix}accepted, but not seen any more: {entry}")
     seen = {cause.fingerprint for cause in run.causes}
-    run.fixed = sorted(known - seen)
+    run.fixed = sorted(key for key in known - seen if _was_tested(run, *key.split(" ")[:2]))
+
+
+def _was_tested(run: Run, rule: str, operation: str) -> bool:
+    """Whether it means something that the run did not see a finding: only if it looked."""
+    if run.interrupted or not any(result.rule == rule and result.outcome != "not tested" for result in run.rules):
+        return False
+    return operation in ("", "-") or run.coverage.operations.get(operation, False)
 
 
 def missing_evidence(run: Run, policy: Policy, operations: list[str]) -> list[str]:

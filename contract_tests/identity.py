@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
+WITH_SCHEME = ("authorization", "proxy-authorization")
+"""Headers whose value is a scheme, a space, and the secret."""
+
+_WORD = 8  # what is shorter may be part of any word: `test` of `tested`
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class Identity:
         if not self.variable:
             return ()
         found = []
-        for _, value in self.headers:
-            found += [value, value.partition(" ")[2]] if value.lower().startswith("bearer ") else [value]
+        for name, value in self.headers:
+            found += [value, value.partition(" ")[2]] if name in WITH_SCHEME else [value]
         return tuple(secret for secret in found if secret)
 
 
@@ -42,7 +51,25 @@ def bearer(name: str, token: str, variable: str = "") -> Identity:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of `secrets`, the longest first, so that no part of one is left."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text
+    """`text` without any of `secrets`, plain or escaped; short ones where they are words."""
+    pattern = _pattern(frozenset(secrets))
+    return pattern.sub(HIDDEN, text) if pattern else text
+
+
+@cache
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    """The longest first, so that no part of one is left."""
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    parts = [
+        re.escape(spelling) if len(spelling) >= _WORD else rf"(?<!\w){re.escape(spelling)}(?!\w)"
+        for spelling in sorted(spellings, key=len, reverse=True)
+    ]
+    return re.compile("|".join(parts)) if parts else None
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """As servers and reports may write it: in JSON (Go escapes `&`, `<` and `>` as well), in URLs, in HTML."""
+    in_json = json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield from (secret, in_json, json.dumps(secret)[1:-1], in_json.replace("/", r"\/"))
+    yield in_json.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "&<>"})
+    yield from (quote(secret, safe=""), quote(secret), quote_plus(secret), escape(secret))

@@ -19,6 +19,7 @@ until = 2026-12-31            # the last day on which it is accepted
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -122,7 +123,7 @@ class _Reader:
                 raise self._error(f"floor.{name}", "expected a share from 0 to 1", share)
             shares[name] = float(share)
         statuses = data.get("statuses", [])
-        if not isinstance(statuses, list):
+        if not isinstance(statuses, list) or not all(re.fullmatch("[1-5][0-9][0-9]", str(status)) for status in statuses):
             raise self._error("floor.statuses", 'expected a list such as ["200", "401"]', statuses)
         return Floor(shares["operations"], shares["rules"], tuple(str(status) for status in statuses))
 
@@ -131,6 +132,9 @@ class _Reader:
         for name in ("rule", "reason"):
             if not isinstance(data.get(name), str) or not data[name].strip():
                 raise self._error(f"{place}.{name}", "expected a text that is not empty", data.get(name))
+        for name in ("operation", "pointer"):
+            if not isinstance(data.get(name, ""), str):
+                raise self._error(f"{place}.{name}", "expected a text", data[name])
         until = data.get("until")
         if isinstance(until, datetime):
             until = until.date()
@@ -141,7 +145,7 @@ class _Reader:
                 raise self._error(f"{place}.until", "expected a day such as 2026-12-31", until) from None
         if until is not None and not isinstance(until, date):
             raise self._error(f"{place}.until", "expected a day such as 2026-12-31", until)
-        return Accepted(data["rule"], data["reason"], until, str(data.get("operation", "")), str(data.get("pointer", "")))
+        return Accepted(data["rule"], data["reason"], until, data.get("operation", ""), data.get("pointer", ""))
 
     def _choice(self, name: str, data: dict[str, Any], choices: tuple[Any, ...], default: str) -> Any:
         value = data.get(name, default)

@@ -66,6 +66,7 @@ class Target:
         self.answered = 0
         self.silent = 0  # requests without an answer since the last answer
         self.deadline: float | None = None
+        self.hurry = threading.Event()  # ends waiting
         self._interval = 1 / rate if rate else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
@@ -169,13 +170,13 @@ class Target:
             now = time.monotonic()
             turn = max(now, self._next)
             self._next = turn + self._interval
-        time.sleep(turn - now)
+        self.hurry.wait(turn - now)
 
     def _pause(self, seconds: float) -> bool:
         """Wait, unless that would take too long."""
         if seconds > _LONGEST_WAIT or (self.deadline is not None and time.monotonic() + seconds > self.deadline):
             return False
-        time.sleep(seconds)
+        self.hurry.wait(seconds)
         return True
 
 

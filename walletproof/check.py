@@ -106,6 +106,7 @@ def _run(options: argparse.Namespace) -> int:
 
     reports = [formats.parse_report(text) for text in options.report]
     run_options = _run_options(options)
+    known = _baseline(options.baseline) if options.baseline else {}
     subjects = checking.subjects(_wanted(options))
     results = Results(options.command, metadata.version("walletproof"), datetime.now(UTC).isoformat(timespec="seconds"))
     console = Console(highlight=False)
@@ -113,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
         console.width = _LOG_WIDTH
     for subject in subjects:
         with Progress(console, quiet=options.quiet) as progress:
-            run = Gate(subject, run_options, progress.update).run()
+            mine = replace(run_options, known=known.get(subject.contract.name, frozenset()))
+            run = Gate(subject, mine, progress.update).run()
         subject.target.close()
         results.runs.append(run)
         if run.interrupted == "interrupted":
@@ -136,8 +138,7 @@ def _run_options(options: argparse.Namespace) -> Options:
     policy = read_policy(options.policy) if options.policy else Policy()
     if options.level:
         policy = replace(policy, level=options.level)
-    known = _baseline(options.baseline) if options.baseline else frozenset()
-    result = Options(policy, max_time=seconds("--max-time", options.max_time), known=known)
+    result = Options(policy, max_time=seconds("--max-time", options.max_time))
     if options.command == "fuzz":
         from contract_tests.fuzz.engine import fuzzing
 
@@ -145,8 +146,8 @@ def _run_options(options: argparse.Namespace) -> Options:
     return result
 
 
-def _baseline(path: Path) -> frozenset[str]:
-    """What an earlier JSON report found."""
+def _baseline(path: Path) -> dict[str, frozenset[str]]:
+    """What an earlier JSON report found, by provider."""
     from contract_tests.results import from_json
     from contract_tests.source import InputError
 
@@ -156,7 +157,10 @@ def _baseline(path: Path) -> frozenset[str]:
         raise InputError(f"--baseline {path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"--baseline {path}: not a JSON report of walletproof (--report json=PATH): {error}") from None
-    return frozenset(cause.fingerprint for run in results.runs for cause in run.causes)
+    found: dict[str, set[str]] = {}
+    for run in results.runs:
+        found.setdefault(run.provider, set()).update(cause.fingerprint for cause in run.causes)
+    return {provider: frozenset(fingerprints) for provider, fingerprints in found.items()}
 
 
 def _wanted(options: argparse.Namespace) -> Wanted:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from walletproof import check, prove, serve
 
 USAGE_ERROR = 2
+INCONCLUSIVE = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"walletproof: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("walletproof: interrupted", file=sys.stderr)
+        return INCONCLUSIVE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -69,6 +69,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.seeds < 1:
         raise InputError("--seeds: expected at least 1")
+    if options.markdown and not options.markdown.parent.is_dir():  # said now, not after two minutes
+        raise InputError(f"--markdown {options.markdown}: there is no such folder")
     defects = [] if options.only_honest else [find(name) for name in options.defect] or list(CATALOGUE.values())
     providers = tuple(dict.fromkeys(defect.provider for defect in defects)) or ("flexprice", "polar")
     started = time.monotonic()
@@ -89,9 +91,13 @@ def _run(options: argparse.Namespace) -> int:
                 proofs.append(proof)
                 print(line(proof), flush=True)
     killed = sum(proof.killed for proof in proofs)
-    print(f"{killed} of {len(proofs)} defects found, in {time.monotonic() - started:.0f} s")
+    if defects:
+        print(f"{killed} of {len(proofs)} defects found, in {time.monotonic() - started:.0f} s")
     if options.markdown:
-        options.markdown.write_text(markdown(proofs), "utf-8")
+        try:
+            options.markdown.write_text(markdown(proofs), "utf-8")
+        except OSError as error:
+            raise InputError(f"--markdown {options.markdown}: cannot be written: {error.strerror}") from None
     return 0 if killed == len(proofs) and all(c.verdict == "pass" for c in controls) else 1
 
 
@@ -154,9 +160,10 @@ _HEAD = "| defect | what the server does | found by | requests | seconds |\n|---
 
 _INTRO = """# The kill matrix
 
-`walletproof prove` runs the gate against every defect that the mock can show. `make prove ARGS="--markdown docs/kill-matrix.md"` writes this page.
-Requests and seconds are those until the first finding by a rule that names the right thing; the page was written with
-{killed} of {all} defects found. `(live)` marks what the live services are known to do.
+`walletproof prove` runs the gate against every defect that the mock can show.
+`make prove ARGS="--markdown docs/kill-matrix.md"` writes this page. Requests and seconds are those until the first finding
+by a rule that names the right thing; the page was written with {killed} of {all} defects found. `(live)` marks what the
+live services are known to do.
 
 Switch a defect on with `walletproof serve --defect NAME`, with `PUT /_mock/sessions/NAME/defects`, or for one request with
 `Prefer: defect=NAME`.

@@ -8,22 +8,27 @@ from decimal import Decimal, InvalidOperation
 from contract_tests.source import InputError
 
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = 7 * 24 * 3600.0  # what is longer no socket takes
 
 
 def seconds(flag: str, text: str) -> float:
     """`500ms`, `90s`, `5m`, `1h`, or a bare number of seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
-    if match is None or (float(match[1]) == 0 and flag != "--settle"):
+    value = float(match[1]) * _SECONDS[match[2] or ""] if match else -1.0
+    if value < 0 or (value == 0 and flag != "--settle"):
         raise InputError(f"{flag} {text}: expected a time such as 90s, 5m or 500ms")
-    return float(match[1]) * _SECONDS[match[2] or ""]
+    if value > _LONGEST:
+        raise InputError(f"{flag} {text}: expected a time of at most a week")
+    return value
 
 
 def rate(text: str) -> float:
     """`20/s`, `100/m`, or a bare number per second; requests per second."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text.strip())
-    if match is None or float(match[1]) == 0:
+    value = float(match[1]) / _SECONDS[match[2] or "s"] if match else 0.0
+    if not 1 / _LONGEST <= value <= 1e6:
         raise InputError(f"--rate {text}: expected a rate such as 20/s or 100/m")
-    return float(match[1]) / _SECONDS[match[2] or "s"]
+    return value
 
 
 def amount(flag: str, text: str) -> Decimal:

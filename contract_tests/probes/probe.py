@@ -142,6 +142,7 @@ class Stage:
         self.found: list[Found] = []
         self.judged: dict[str, int] = {}
         self.log: list[Sent] = []
+        self.forbidden = False  # a write was not sent because the run had no leave for it
         self._started = started
 
     # ------------------------------------------------------------------ sending
@@ -204,6 +205,7 @@ class Stage:
     def _send(self, operation: Operation, request: Request, identity: Identity | None) -> Observation:
         subject = self.subject
         sender = identity or subject.identities["main"]
+        subject.watch()  # here the run may end: what was sent before is settled
         deadline = subject.target.deadline
         if deadline is not None and time.monotonic() > deadline:
             raise NotTested("out of time (--max-time)")
@@ -225,7 +227,6 @@ class Stage:
         for rule in TROUBLE_RULES.values():
             self._tested(rule.id)
         subject.coverage.saw(observation)
-        subject.watch()
         for finding in subject.judge.findings(observation, self._tested):
             self.found.append(self._as_found(finding, (sent,), alone=True))
         return observation

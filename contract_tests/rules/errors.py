@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from contract_tests.exchange import Request
 from contract_tests.rules.observation import NO_JSON, Observation
@@ -213,9 +214,9 @@ def no_internals(seen: Observation) -> Iterator[Problem | None]:
     """Looks for what only the server's own code can have put there."""
     if seen.status < 400:
         return
-    text = seen.text[:100_000]
-    match = _INTERNALS.search(text)
-    if match is None or match[0] in _said(seen.request):
+    text, said = seen.text[:100_000], _said(seen.request)
+    match = next((found for found in _INTERNALS.finditer(text) if found[0] not in said), None)
+    if match is None:
         yield None
     else:
         yield Problem("the error shows the server's insides", "", None, text[max(0, match.start() - 60) : match.end() + 60])
@@ -235,4 +236,5 @@ def no_secrets(seen: Observation) -> Iterator[Problem | None]:
 
 
 def _said(request: Request) -> str:
-    return request.path + "".join(f"{name}={value}" for name, value in request.query) + request.body.decode("utf-8", "replace")
+    path = request.path + unquote(request.path)
+    return path + "".join(f"{name}={value}" for name, value in request.query) + request.body.decode("utf-8", "replace")

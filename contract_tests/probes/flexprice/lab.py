@@ -52,14 +52,18 @@ def create(stage: Stage, **fields: Any) -> Made:
     """
     fields = {"currency": "usd", **fields}
     if "customer_id" in fields:
-        return made(stage, stage.call("createWallet", body=fields))
-    answer = stage.call("createWallet", body={"customer_id": stage.unique("c"), **fields})
+        return made(stage, _create(stage, fields))
+    answer = _create(stage, {"customer_id": stage.unique("c"), **fields})
     if answer.status in (400, 404) and stage.subject.customers:
         for customer, currency in _places(stage):
-            answer = stage.call("createWallet", body={**fields, "customer_id": customer, "currency": currency})
+            answer = _create(stage, {**fields, "customer_id": customer, "currency": currency})
             if answer.ok:
                 break
     return made(stage, answer)
+
+
+def _create(stage: Stage, body: dict[str, Any]) -> Observation:
+    return stage.call("createWallet", body=body, amount=decimal(body.get("initial_credits_to_load")) or Decimal(0))
 
 
 def create_for_customer(stage: Stage, **fields: Any) -> Made:
@@ -68,7 +72,7 @@ def create_for_customer(stage: Stage, **fields: Any) -> Made:
         stage.give_up("needs a customer that exists and may get wallets (--customer ID)")
     answer = None
     for customer, currency in _places(stage):
-        answer = stage.call("createWallet", body={**fields, "customer_id": customer, "currency": currency})
+        answer = _create(stage, {**fields, "customer_id": customer, "currency": currency})
         if answer.ok:
             return made(stage, answer)
     assert answer is not None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -128,7 +128,9 @@ def walletproof_target(request: pytest.FixtureRequest) -> Aim:
     """What --walletproof-target names; without it, a mock in a session of this test's own."""
     from contract_tests.checking import Wanted
 
-    option: Callable[[str], Any] = lambda name: request.config.getoption(f"--walletproof-{name}")
+    def option(name: str) -> Any:
+        return request.config.getoption(f"--walletproof-{name}")
+
     wanted = Wanted(
         url=option("target") or "",
         providers=tuple(option("provider")),

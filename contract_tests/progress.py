@@ -44,7 +44,10 @@ class Progress:
             self._live = None
 
     def update(self, what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None:
-        """Say where the run is: the phase and perhaps, after a colon, what it is at; operations reached of all, requests sent, findings, seconds left if limited."""
+        """Say where the run is: its phase and perhaps, after a colon, what it is at.
+
+        `operations` are those reached of all, `cases` the requests sent, `left` seconds if they are limited.
+        """
         if self._quiet:
             return
         what = " ".join(what.split())

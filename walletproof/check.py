@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from contract_tests.gate import Options
 
 _LOG_WIDTH = 120  # a log file has no width of its own; rich would take 80
-_GATE_TIME, _FUZZ_TIME = "300s", "60s"
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,14 +34,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Test a target by the rules and with generated requests, until the time is up.",
         epilog="exit codes: 0 pass, 1 findings, 2 usage or configuration error, 3 inconclusive",
     )
-    for command, most in ((gate, _GATE_TIME), (fuzz, _FUZZ_TIME)):
-        _options(command, most)
+    _options(gate, max_time="300s", max_writes=500)
+    _options(fuzz, max_time="60s", max_writes=2000)
     fuzz.add_argument("--max-examples", type=int, metavar="N", help="generated requests per operation and phase")
     gate.set_defaults(run=_run, command="gate", max_examples=None)
     fuzz.set_defaults(run=_run, command="fuzz")
 
 
-def _options(command: argparse.ArgumentParser, max_time: str) -> None:
+def _options(command: argparse.ArgumentParser, *, max_time: str, max_writes: int) -> None:
     command.add_argument("url", metavar="URL", help="base URL of the target, such as http://127.0.0.1:8080")
     what = command.add_argument_group("what is tested")
     what.add_argument("--provider", action="append", default=[], metavar="NAME", help="flexprice or polar; repeatable")
@@ -72,7 +71,8 @@ def _options(command: argparse.ArgumentParser, max_time: str) -> None:
         help="read: change nothing; own: change only what this run created (default); all: change anything",
     )
     safe.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host beyond this machine; repeatable")
-    safe.add_argument("--max-writes", type=int, default=500, metavar="N", help="most writes (default: 500)")
+    writes = f"most writes (default: {max_writes})"
+    safe.add_argument("--max-writes", type=int, default=max_writes, metavar="N", help=writes)
     safe.add_argument("--max-amount", default="10000", metavar="N", help="most credits put in, in all (default: 10000)")
     safe.add_argument("--rate", metavar="N/s", help="most requests per second")
     safe.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
@@ -142,7 +142,7 @@ def _run_options(options: argparse.Namespace) -> Options:
     if options.command == "fuzz":
         from contract_tests.fuzz.engine import fuzzing
 
-        result.engine = fuzzing(options.max_examples)
+        result.engine = fuzzing(options.max_examples, insecure=options.insecure)
     return result
 
 

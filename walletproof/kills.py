@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MUST_NOTICE: dict[str, tuple[str, ...]] = {
-    # flexprice: schema
+    # Flexprice, schema
     "balance-as-number": ("response.body",),
     "real-time-balance-missing": ("response.body",),
     "wallet-id-missing": ("response.body",),
@@ -26,7 +26,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "pagination-as-text": ("response.body",),
     "terminate-answers-message": ("response.body",),
     "top-up-answers-transaction": ("response.body",),
-    # flexprice: protocol
+    # Flexprice, protocol
     "nan-in-body": ("errors.strict-json",),
     "utf16-body": ("errors.strict-json",),
     "byte-order-mark": ("errors.strict-json",),
@@ -39,7 +39,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "update-answers-204": ("response.status",),
     "terminate-answers-nothing": ("response.body",),
     "request-id-missing": ("response.header",),
-    # flexprice: auth
+    # Flexprice, auth
     "missing-key-accepted": ("auth.missing-key-refused",),
     "wrong-key-accepted": ("auth.wrong-key-refused",),
     "expired-key-accepted": ("auth.expired-refused",),
@@ -49,7 +49,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "wrong-key-forbidden": ("auth.wrong-key-refused",),
     "unauthorized-as-200": ("auth.missing-key-refused",),
     "existence-before-auth": ("auth.same-refusal-for-all",),
-    # flexprice: errors
+    # Flexprice, errors
     "error-status-differs": ("errors.status-agrees",),
     "not-found-as-validation-error": ("errors.code-fits-status",),
     "error-code-unknown": ("response.body",),
@@ -71,7 +71,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "empty-top-up-accepted": ("errors.invalid-refused",),
     "missing-currency-accepted": ("errors.invalid-refused",),
     "missing-reason-accepted": ("errors.invalid-refused",),
-    # flexprice: money
+    # Flexprice, money
     "balance-ignores-rate": ("money.balance-is-credits-times-rate",),
     "balance-off-by-one-cent": ("money.balance-is-credits-times-rate",),
     "balance-rounded-to-cents": ("money.balance-is-credits-times-rate",),
@@ -101,7 +101,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "amount-taken-for-credits": ("money.amount-becomes-credits",),
     "initial-credits-not-loaded": ("state.sent-is-kept",),
     "top-up-rate-ignored": ("state.sent-is-kept",),
-    # flexprice: state
+    # Flexprice, state
     "currency-upper-case": ("response.body",),
     "wrong-defaults": ("state.new-wallet-defaults",),
     "new-wallet-not-found": ("state.created-is-found",),
@@ -131,7 +131,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "key-reuse-is-500": ("robustness.no-server-error",),
     "balance-stale-after-top-up": ("money.top-up-adds",),
     "balance-one-behind": ("lists.item-equals-get", "money.top-up-adds"),
-    # flexprice: lists
+    # Flexprice, lists
     "type-filter-ignored": ("lists.filters-filter",),
     "status-filter-ignored": ("lists.filters-filter",),
     "reason-filter-ignored": ("lists.filters-filter",),
@@ -162,11 +162,11 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "listed-wallet-differs": ("lists.item-equals-get",),
     "found-transaction-differs": ("lists.item-equals-get",),
     "transaction-listed-twice": ("lists.pages-complete", "money.rows-sum-to-balance"),
-    # flexprice: concurrency
+    # Flexprice, concurrency
     "parallel-top-ups-lost": ("concurrency.parallel-top-ups",),
     "parallel-terminations-accepted": ("concurrency.terminated-once",),
     "parallel-key-counts-twice": ("concurrency.same-key-at-once",),
-    # flexprice: rare
+    # Flexprice, rare
     "rarely-500": ("robustness.no-server-error",),
     "rarely-stale": ("state.reads-repeat",),
     "rarely-field-missing": ("response.body",),
@@ -175,7 +175,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "rarely-transaction-missing": ("state.reads-repeat",),
     "rarely-202": ("response.status",),
     "rarely-top-up-500": ("robustness.no-server-error",),
-    # polar: schema
+    # Polar, schema
     "polar-currency-missing": ("response.body",),
     "polar-modified-at-missing": ("response.body",),
     "polar-extra-field": ("response.body",),
@@ -192,13 +192,13 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "polar-modified-on-read": ("state.reads-repeat", "lists.item-equals-get"),
     "polar-list-as-array": ("response.body",),
     "polar-pagination-missing": ("response.body",),
-    # polar: protocol
+    # Polar, protocol
     "polar-html-content-type": ("response.content-type",),
     "polar-trailing-comma": ("errors.strict-json",),
     "polar-truncated-body": ("errors.strict-json",),
     "polar-cacheable": ("response.header",),
     "polar-version-missing": ("response.header",),
-    # polar: auth
+    # Polar, auth
     "polar-missing-token-accepted": ("auth.missing-key-refused",),
     "polar-unknown-token-accepted": ("auth.wrong-key-refused",),
     "polar-expired-token-accepted": ("auth.expired-refused",),
@@ -208,7 +208,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "polar-unauthorized-as-empty-list": ("auth.missing-key-refused",),
     "polar-foreign-wallet-readable": ("auth.others-wallets-hidden",),
     "polar-foreign-wallet-forbidden": ("auth.others-wallets-hidden",),
-    # polar: errors
+    # Polar, errors
     "polar-not-found-without-error": ("errors.not-found-body", "errors.shape"),
     "polar-unknown-wallet-is-500": ("robustness.no-server-error",),
     "polar-unknown-wallet-is-null": ("errors.unknown-wallet",),
@@ -224,7 +224,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "polar-bad-sorting-accepted": ("errors.invalid-refused",),
     "polar-id-case-sensitive": ("state.any-spelling-of-id",),
     "polar-id-echoed": ("state.right-wallet",),
-    # polar: lists
+    # Polar, lists
     "polar-pages-overlap": ("lists.page-full", "lists.pages-complete"),
     "polar-page-loses-item": ("lists.page-full", "lists.pages-complete"),
     "polar-total-counts-page": ("lists.total-agrees",),
@@ -249,7 +249,7 @@ MUST_NOTICE: dict[str, tuple[str, ...]] = {
     "polar-listed-modified-at-null": ("lists.item-equals-get",),
     "polar-customer-differs": ("auth.one-customer",),
     "polar-empty-wallets-missing": ("lists.total-agrees", "lists.page-full", "lists.pages-complete"),
-    # polar: rare
+    # Polar, rare
     "polar-rarely-500": ("robustness.no-server-error",),
     "polar-rarely-off-by-one": ("state.reads-repeat", "lists.item-equals-get"),
     "polar-rarely-loses-item": ("lists.page-full", "state.reads-repeat"),

@@ -41,7 +41,7 @@ ERROR_SHAPE = Rule(
     "An error has exactly the provider's shape for it; what a client tells cases apart by is there.",
     "Flexprice internal/errors/dto.go:4-9 and internal/rest/middleware; Polar server/polar/exception_handlers.py:16-32",
     "every answer with a status of 400 or more",
-    "plain-text 404 for paths and methods that do not exist (Flexprice), statuses that gateways send (429, 502, 503, 504)",
+    "plain-text 404 for paths and methods that do not exist (Flexprice), statuses that gateways send (413, 429, 502, 503, 504)",
 )
 
 NO_INTERNALS = Rule(
@@ -160,7 +160,7 @@ def code_fits_status(seen: Observation) -> Iterator[Problem | None]:
 @exchange_rule(ERROR_SHAPE)
 def error_shape(seen: Observation) -> Iterator[Problem | None]:
     """The provider's shape; contract validation has the types already, here is what tells the cases apart."""
-    if seen.status < 400 or seen.status in (429, 502, 503, 504):
+    if seen.status < 400 or seen.status in (413, 429, 502, 503, 504):
         return
     shape = {"flexprice": _flexprice_shape, "polar": _polar_shape}.get(seen.contract.error_format)
     if shape is None:

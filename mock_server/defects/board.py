@@ -15,11 +15,15 @@ _DEFECT = re.compile(r'\s*defect\s*=\s*"?([^"\s;]*)"?\s*(?:;.*)?', re.IGNORECASE
 
 
 class Board:
-    """The switches. `on` is False as long as no session has any defect; a session's own set replaces the one from the start."""
+    """The switches. `on` is False as long as no session has any defect; a session's own set replaces the one from the start.
+
+    `spoiled` are the sessions in which any defect ever played: what it left behind may go on breaking rules of meaning.
+    """
 
     def __init__(self, at_start: Iterable[str] = ()) -> None:
         self.at_start = tuple(find(name) for name in dict.fromkeys(at_start))
         self.on = bool(self.at_start)
+        self.spoiled: set[str] = set()
         self._sets: dict[str, tuple[Defect, ...]] = {}
         self._memory: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -36,6 +40,7 @@ class Board:
 
     def reset(self, session: str) -> None:
         """Forget what a session was given."""
+        self.spoiled.discard(session)
         self._sets.pop(session, None)
         self._memory.pop(session, None)
         self._note()

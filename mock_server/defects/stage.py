@@ -32,6 +32,10 @@ class Stage:
         """Whether there may be anything to do; most requests pass by on this."""
         return self.board.on or b"prefer" in request.header
 
+    def spoiled(self, session: str) -> bool:
+        """Whether a session may hold what a defect left behind."""
+        return session in self.board.spoiled
+
     def chosen(self, call: Call) -> tuple[Sequence[Defect], Sequence[Defect]]:
         """The defects for a call, and those of them that it asks for itself. InputError if it asks for what is none."""
         if call.provider.name not in _PLAYED:
@@ -52,6 +56,7 @@ class Stage:
             finally:
                 COMMIT.reset(token)
 
+        self.board.spoiled.add(call.session)
         visit = Visit(call, self._worlds, ask)
         scenes = [(defect, self.board.memory(call.session, defect)) for defect in defects]
         # What one defect leaves of an answer may be nothing that another one knows how to spoil.

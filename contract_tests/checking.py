@@ -200,7 +200,7 @@ def _identities(
     if wanted.auth_file:
         with httpx.Client(timeout=wanted.timeout, verify=not wanted.insecure) as http:
             return read_auth_file(wanted.auth_file, wanted.url, http), [], []
-    if personas is not None:
+    if personas is not None and name in PROVIDERS:
         return _of_mock(name, [persona for persona in personas if persona["provider"] == name])
     make, values, kind = _kind(name, wanted)
     identities = {role: make(role, value.strip(), variable(role, kind)) for role, value in values.items()}
@@ -210,6 +210,8 @@ def _identities(
             identities["more"] = Identity("more", own, "WALLETPROOF_CREDENTIAL")
     elif own:
         identities["main"] = Identity("main", own, "WALLETPROOF_CREDENTIAL")
+    if "main" not in identities and personas is not None:
+        identities["main"] = Identity("main")  # our mock asks nothing for its own controls
     if "main" not in identities:
         schemes = contract.merged.get("components", {}).get("securitySchemes", {})
         if any(operation.secured for operation in contract.operations.values()):

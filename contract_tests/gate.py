@@ -26,6 +26,7 @@ from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Found, NotTested, Probe, Stage, Subject
 from contract_tests.results import Cause, RuleResult, Run
 from contract_tests.rules.observation import NO_JSON, Observation
+from contract_tests.rules.robustness import TROUBLE_RULES
 from contract_tests.target import Trouble
 
 _RESENDS = 40  # a defect that shows in one of twenty answers shows again in forty with 87 %, and in most cases much sooner
@@ -85,6 +86,8 @@ class Gate:
         """
         self.subject.target.deadline = self._started + self.options.max_time
         probes = self.options.probes if self.options.probes is not None else catalogue.probes(self.subject.contract.name)
+        if not probes and self.options.probes is None and self.options.engine is None:
+            self._why(f"there are no probes for {self.subject.contract.name}: `walletproof fuzz` tests other documents")
         confirmed: dict[str, Cause] = {}
         with _interruptible(self._hold):
             try:
@@ -169,6 +172,8 @@ class Gate:
             self._take(stage)  # also what an interrupted probe has found
         if reason:
             self._not_tested(probe, reason, stage)
+            if _unanswered(stage):
+                self._why(f"the probe {probe.name} could not be finished: {reason}")
         if self._silent():
             self._run.interrupted = "the target stopped answering"
         elif time.monotonic() > (self.subject.target.deadline or 0):
@@ -364,6 +369,12 @@ class Gate:
     def _callable_operations(self) -> list[str]:
         mode = self.subject.guard.mode if self._run.mode != "read" else "read"
         return [o.id for o in self.subject.contract.operations.values() if mode != "read" or is_safe(o)]
+
+
+def _unanswered(stage: Stage) -> bool:
+    """Whether something was not answered, or only with a request for patience, and that is no finding by itself."""
+    reported = {rule.id for rule in TROUBLE_RULES.values()} & {entry.finding.rule for entry in stage.found}
+    return not reported and any(sent.observation.status in (0, 429, 503) for sent in stage.log)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -12,60 +13,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import troubled
 from conftest import Mock, running
-from troubled import Asked, Troubled, http, proxy
+from gating import KEY, gate, play, quick, wallets
+from troubled import Asked, Meddle, Troubled, http, proxy
 
 from contract_tests.causes import step
 from contract_tests.checking import Wanted, subjects
 from contract_tests.gate import Gate, Options
 from contract_tests.guard import is_safe
-from contract_tests.policy import Floor, Policy, read_policy
-from contract_tests.probes import catalogue
-from contract_tests.results import Run
+from contract_tests.policy import Policy, read_policy
+from contract_tests.reports.formats import FORMATS
+from contract_tests.results import Results, Run
 from contract_tests.source import InputError
-from walletproof.cli import main
+from walletproof.check import _run_options
+from walletproof.cli import _parser, main
 
 WALLETPROOF = [sys.executable, "-m", "walletproof"]
-KEY = {"x-api-key": "test"}
-
-
-def play(mock: Mock, session: str, *defects: str) -> str:
-    """Switch defects on in a session; gives its name."""
-    answer = httpx.put(f"{mock.url}/_mock/sessions/{session}/defects", json={"defects": defects})
-    assert answer.status_code == 200, answer.text
-    return session
-
-
-def gate(url: str, provider: str, session: str, options: Options | None = None, **wanted: Any) -> Run:
-    """One run within this process."""
-    headers = (("x-mock-session", session), *wanted.pop("headers", ()))
-    (subject,) = subjects(Wanted(url, providers=(provider,), headers=headers, **wanted))
-    try:
-        return Gate(subject, options or Options(max_time=60.0)).run()
-    finally:
-        subject.target.close()
-
-
-def quick(policy: Policy | None = None, *probes: str, provider: str = "polar", **more: Any) -> Options:
-    """A few probes, where it is the verdict and not the search that is looked at."""
-    names = probes or ("walks", "items-equal-gets", "unknown-wallets", "bad-numbers")
-    chosen = [probe for probe in catalogue.probes(provider) if probe.name in names]
-    assert len(chosen) == len(names)
-    policy = policy or Policy()
-    if policy.floor == Floor():
-        policy = replace(policy, floor=Floor(rules=0.0))
-    return Options(policy, max_time=60.0, probes=chosen, **more)
 
 
 def asked_for(server: Troubled) -> list[Asked]:
@@ -113,7 +87,9 @@ MANY = {
 def test_same_seed_same_findings(provider: str, mock: Mock, session: str) -> None:
     """With several defects, the same seed finds the same causes in the same order, and judges the same rules."""
     few = ("known-wallets", "own-customer", "creation", "used-key", "transactions-of-a-wallet", "unknown-ids", "parallel-top-ups")
-    options = quick(None, *few, provider="flexprice") if provider == "flexprice" else None
+    if provider == "polar":
+        few = ("walks", "items-equal-gets", "unknown-wallets", "bad-numbers", "strangers", "spellings", "lists-at-once")
+    options = quick(None, *few, provider=provider)
     one, two = (gate(mock.url, provider, play(mock, f"{session}-{number}", *MANY[provider]), options) for number in (1, 2))
     assert one.verdict == "findings"
     assert facts(one) == facts(two)
@@ -130,8 +106,8 @@ def test_another_seed_passes(mock: Mock, session: str) -> None:
     ("defect", "verdicts"),
     [
         ("polar-listed-balance-differs", {"published": "pass", "overlay": "pass", "semantic": "findings"}),
-        ("polar-currency-missing", {"published": "findings", "overlay": "findings", "semantic": "findings"}),
-        ("polar-version-missing", {"published": "pass", "overlay": "findings", "semantic": "findings"}),
+        ("polar-currency-missing", {"published": "findings"}),
+        ("polar-version-missing", {"published": "pass", "overlay": "findings"}),
     ],
 )
 def test_levels(defect: str, verdicts: dict[str, str], mock: Mock, session: str) -> None:
@@ -143,16 +119,14 @@ def test_levels(defect: str, verdicts: dict[str, str], mock: Mock, session: str)
         assert [cause.fingerprint for cause in run.causes if cause.fails and cause.confirmation != "confirmed"] == []
 
 
-def test_level_on_the_command_line(mock: Mock, session: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """`--level` is stronger than the policy's; what does not count is shown all the same."""
-    play(mock, session, "polar-listed-balance-differs")
+def test_level_on_the_command_line(tmp_path: Path) -> None:
+    """`--level` is stronger than the policy's; the rest of the policy holds."""
     path = tmp_path / "policy.toml"
-    path.write_text('level = "semantic"\n[floor]\nrules = 0.1\n', "utf-8")
-    arguments = ["gate", mock.url, "--provider", "polar", "--header", f"X-Mock-Session: {session}", "--quiet"]
-    assert main([*arguments, "--policy", str(path), "--level", "published"]) == 0
-    out, _ = capfd.readouterr()
-    assert "PASS" in out
-    assert "lists.item-equals-get" in out
+    path.write_text('level = "overlay"\nflaky = "report"\n', "utf-8")
+    for options, level in (([], "overlay"), (["--level", "published"], "published")):
+        parsed = _parser().parse_args(["gate", "http://127.0.0.1", "--policy", str(path), *options])
+        found = _run_options(parsed).policy
+        assert (found.level, found.flaky) == (level, "report")
 
 
 # ---------------------------------------------------------------- policy
@@ -287,7 +261,7 @@ def test_floor_of_operations(mock: Mock, session: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("level = ", "not TOML: .*line 1"),
+        ("\nlevel = [\n", "not TOML: .*(line 3|end of document)"),
         ("levl = 'semantic'", "levl: unknown; there are accept, expired, flaky, floor, level, stale"),
         ("level = 'all'", "level: expected one of published, overlay, semantic, got 'all'"),
         ("flaky = ['fail']", r"flaky: expected one of fail, report, got \['fail'\]"),
@@ -331,7 +305,7 @@ def test_policy_that_is_none(mock: Mock, tmp_path: Path, capfd: pytest.CaptureFi
 
 
 def test_baseline(mock: Mock, session: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What an earlier report has is known and fails nothing; what is gone is fixed, for the provider that had it."""
+    """What an earlier report has is known and fails nothing; that another provider had it fixes nothing."""
     before, after = tmp_path / "before.json", tmp_path / "after.json"
     arguments = ["gate", mock.url, "--header", f"X-Mock-Session: {session}", "--quiet", "--mode", "read"]
     play(mock, session, "polar-challenge-missing")
@@ -345,9 +319,8 @@ def test_baseline(mock: Mock, session: str, tmp_path: Path, capfd: pytest.Captur
     assert {(cause["standing"], cause["reason"]) for cause in run["causes"]} == {("known", "in the baseline")}
 
     play(mock, session)
-    assert main([*arguments, "--baseline", str(before), "--report", f"json={after}"]) == 0
-    flexprice, polar = json.loads(after.read_text("utf-8"))["runs"]
-    assert (flexprice["fixed"], polar["fixed"]) == ([], sorted(old))
+    assert main([*arguments, "--provider", "flexprice", "--baseline", str(before), "--report", f"json={after}"]) == 0
+    assert [run["fixed"] for run in json.loads(after.read_text("utf-8"))["runs"]] == [[]]
     capfd.readouterr()
 
 
@@ -407,12 +380,15 @@ def locked() -> Iterator[Mock]:
         yield started
 
 
-def test_wrong_key(locked: Mock, capfd: pytest.CaptureFixture[str]) -> None:
+def test_wrong_key(locked: Mock, session: str, capfd: pytest.CaptureFixture[str]) -> None:
     """All 401: inconclusive, says so, and does not send a thousand requests to learn it."""
-    assert main(["gate", locked.url, "--api-key", "s3cret-but-wrong", "--quiet"]) == 3
+    play(locked, session, "unauthorized-echoes-key")
+    arguments = ["--api-key", "s3cret-but-wrong", "--header", f"X-Mock-Session: {session}", "--quiet"]
+    assert main(["gate", locked.url, *arguments]) == 3
     out, error = capfd.readouterr()
     assert "INCONCLUSIVE" in out
     assert "the credentials were refused: 401" in out
+    assert "***" in out
     assert "2 requests" in out
     assert "s3cret" not in out + error
 
@@ -432,11 +408,13 @@ def test_customer_without_wallets(mock: Mock, capfd: pytest.CaptureFixture[str])
 def test_mode_read_sends_no_write(mock: Mock, session: str) -> None:
     """Only reads and the two searches arrive, and what needs writes is reported as not tested."""
     with proxy(mock.url) as server:
-        runs = [gate(server.url, provider, session, mode="read") for provider in ("flexprice", "polar")]
+        few = quick(None, "walks", "no-top-up", "writing-methods", "odd-requests", "strangers")
+        runs = [gate(server.url, *one, mode="read") for one in (("flexprice", session), ("polar", session, few))]
     assert [(one.method, one.path) for one in writes(asked_for(server))] == []
-    assert len(asked_for(server)) == sum(run.requests for run in runs) > 400
+    assert len(asked_for(server)) == sum(run.requests for run in runs) > 300
     for run in runs:
-        assert (run.verdict, run.created, run.leftovers, run.causes) == ("pass", 0, [], [])
+        assert (run.created, run.leftovers, run.causes) == (0, [], [])
+    assert runs[0].verdict == "pass"
     reasons = {rule.reason for rule in runs[0].rules if rule.outcome == "not tested"}
     assert "needs leave to write (--mode own)" in reasons
 
@@ -467,17 +445,6 @@ def test_mode_own(mock: Mock, session: str) -> None:
     assert sum(credits) <= 9000
 
 
-def wallets(mock: Mock, session: str) -> list[dict[str, Any]]:
-    """All wallets of a session."""
-    found: list[dict[str, Any]] = []
-    while True:
-        body = {"limit": 1000, "offset": len(found)}
-        page = httpx.post(f"{mock.url}/v1/wallets/search", json=body, headers=KEY | {"x-mock-session": session}).json()
-        found += page["items"]
-        if not page["items"] or len(found) >= page["pagination"]["total"]:
-            return found
-
-
 def test_most_writes(mock: Mock, session: str) -> None:
     """After `--max-writes` nothing is written but what closes own wallets; what was not tested for that says so."""
     with proxy(mock.url) as server:
@@ -490,8 +457,9 @@ def test_most_writes(mock: Mock, session: str) -> None:
 
 def test_most_credits(mock: Mock, session: str) -> None:
     """Not a credit more than `--max-amount`; the wallets that stand empty tell."""
-    run = gate(mock.url, "flexprice", session, max_amount=Decimal(1))
-    assert (run.verdict, run.causes) == ("inconclusive", [])
+    names = ("creation", "own-customer", "deposits", "details-of-a-top-up", "parallel-top-ups", "odd-writes")
+    run = gate(mock.url, "flexprice", session, quick(None, *names, provider="flexprice"), max_amount=Decimal(1))
+    assert run.causes == []
     assert any(rule.reason == "--max-amount 1 would be exceeded" for rule in run.rules)
     before = {wallet["id"] for wallet in wallets(mock, f"{session}-untouched")}
     made = [wallet for wallet in wallets(mock, session) if wallet["id"] not in before]
@@ -541,7 +509,7 @@ def test_allowed_host(mock: Mock, session: str) -> None:
     with proxy(mock.url) as server:
         wanted = Wanted(server.url.replace("127.0.0.1", "mock.localhost"), providers=("polar",), bearers={"main": "x"})
         subjects(wanted)
-    with pytest.raises(InputError, match="say --allow-host nowhere.invalid"):
+    with pytest.raises(InputError, match=r"say --allow-host nowhere\.invalid"):
         subjects(replace(wanted, url="http://nowhere.invalid"))
     (subject,) = subjects(replace(wanted, url="http://nowhere.invalid", allow_hosts=("NOWHERE.invalid",)))
     run = Gate(subject, Options(max_time=10.0)).run()
@@ -579,27 +547,39 @@ def test_mistakes(options: str, words: str, capfd: pytest.CaptureFixture[str]) -
 # ---------------------------------------------------------------- secrets
 
 
-def test_secrets(locked: Mock, session: str, tmp_path: Path) -> None:
-    """A target that repeats every credential it was sent: they stand in no report, and nothing is said of them."""
-    play(locked, session, "error-echoes-key", "unauthorized-echoes-key", "polar-unauthorized-echoes-token")
-    token = str(locked.personas()["polar/ada.main"]["token"])
-    secrets = [*SECRETS.values(), token, SECRETS["cookie"].removeprefix("sid=")]
+def repeating(*ends: str) -> Meddle:
+    """Answers on paths that end so, with everything that the request brought."""
 
-    def repeat(asked: Asked, connection: socket.socket) -> bool:
-        if not asked.path.endswith(("/wallet_00000000000000000000000000", "/walletz/", "/balance/real-time")):
+    def meddle(asked: Asked, connection: socket.socket) -> bool:
+        if not asked.path.endswith(ends):
             return False
         body = json.dumps({"error": asked.headers, "detail": " ".join(asked.headers.values())}, ensure_ascii=False).encode()
         echo = [f"X-Echo-{number}: {value}" for number, value in enumerate(asked.headers.values())]
         connection.sendall(http("500 Oops", body, "Content-Type: application/json", *echo))
         return True
 
-    formats = ("json", "junit", "sarif", "html", "github", "text")
-    with proxy(locked.url, repeat) as server:
+    return meddle
+
+
+def leaks(texts: dict[str, str], secrets: Iterable[str]) -> dict[str, list[str]]:
+    """Which secrets stand in which texts, as they are or escaped."""
+    found = {
+        where: [secret for secret in secrets if any(form in text for form in (secret, json.dumps(secret)[1:-1], escape(secret)))]
+        for where, text in texts.items()
+    }
+    return {where: names for where, names in found.items() if names}
+
+
+def test_secrets(locked: Mock, session: str, tmp_path: Path) -> None:
+    """A target that repeats every credential it was sent: they stand in no report, and in nothing that is said."""
+    play(locked, session, "error-echoes-key", "unauthorized-echoes-key")
+    given = [value for name, value in SECRETS.items() if name != "token"]
+    with proxy(locked.url, repeating("/wallet_00000000000000000000000000")) as server:
         options = [
-            *("--api-key", SECRETS["key"], "--expired-api-key", SECRETS["expired-key"], "--bearer", token),
+            *("--api-key", SECRETS["key"], "--expired-api-key", SECRETS["expired-key"], "--mode", "read"),
             *("--header", f"X-Gateway-Token: {SECRETS['gateway']}", "--header", f"Cookie: {SECRETS['cookie']}"),
-            *("--header", f"X-Mock-Session: {session}", "--mode", "read", "--expired-bearer", SECRETS["token"]),
-            *(option for name in formats for option in ("--report", f"{name}={tmp_path}/report.{name}")),
+            *("--header", f"X-Mock-Session: {session}"),
+            *(option for name in FORMATS for option in ("--report", f"{name}={tmp_path}/report.{name}")),
         ]
         done = subprocess.run(
             [*WALLETPROOF, "gate", server.url, *options],
@@ -611,13 +591,26 @@ def test_secrets(locked: Mock, session: str, tmp_path: Path) -> None:
         )
         sent = {value for one in asked_for(server) for value in one.headers.values()}
     assert done.returncode == 1, done.stderr
-    assert {*SECRETS.values(), f"Bearer {token}"} <= sent | {SECRETS["token"]}
-    written = {name: (tmp_path / f"report.{name}").read_text("utf-8") for name in formats}
-    for where, text in {**written, "stdout": done.stdout, "stderr": done.stderr}.items():
-        found = [secret for secret in secrets if secret in text or json.dumps(secret)[1:-1] in text]
-        assert found == [], where
-    assert "errors.no-secrets" in done.stdout
+    assert set(given) <= sent
+    written = {name: (tmp_path / f"report.{name}").read_text("utf-8") for name in FORMATS}
+    assert leaks({**written, "stdout": done.stdout, "stderr": done.stderr}, [*given, "s3cret-cookie-0006"]) == {}
+    assert "errors.no-secrets" in written["json"]
     assert "$WALLETPROOF_API_KEY" in written["json"]
+
+
+def test_secret_tokens(locked: Mock, session: str) -> None:
+    """The same for bearer tokens, which stand behind a scheme."""
+    play(locked, session, "polar-unauthorized-echoes-token")
+    token = str(locked.personas()["polar/ada.main"]["token"])
+    bearers = {"main": token, "expired": SECRETS["token"]}
+    probes = ("walks", "unknown-wallets", "strangers", "expired", "other-schemes", "invalid-token-first")
+    with proxy(locked.url, repeating("/walletz/", *"0123456789")) as server:
+        run = gate(server.url, "polar", session, quick(None, *probes), bearers=bearers)
+        sent = {value for one in asked_for(server) for value in one.headers.values()}
+    assert {f"Bearer {value}" for value in bearers.values()} <= sent
+    assert "errors.no-secrets" in {cause.rule for cause in run.causes}
+    results = Results("gate", "0", "2026-01-01T00:00:00+00:00", [run])
+    assert leaks({name: report(results) for name, report in FORMATS.items()}, bearers.values()) == {}
 
 
 # ---------------------------------------------------------------- Ctrl-C
@@ -640,7 +633,7 @@ def test_ctrl_c(mock: Mock, session: str, tmp_path: Path) -> None:
     with proxy(mock.url, change=remember) as server:
         process = subprocess.Popen(
             [
-                *(*WALLETPROOF, "gate", server.url, "--provider", "flexprice", "--rate", "40/s"),
+                *(*WALLETPROOF, "gate", server.url, "--provider", "flexprice", "--rate", "100/s"),
                 *("--header", f"X-Mock-Session: {session}", "--report", f"json={report}"),
             ],
             stdout=subprocess.PIPE,
@@ -678,7 +671,7 @@ def test_curl_lines(provider: str, mock: Mock, session: str, monkeypatch: pytest
     monkeypatch.setenv("WALLETPROOF_API_KEY", key)
     monkeypatch.setenv("WALLETPROOF_BEARER", token)
     names = {
-        "flexprice": ("odd-reads", "invalid-reads", "unknown-routes", "transaction-search", "strangers"),
+        "flexprice": ("odd-reads", "unknown-routes"),
         "polar": ("odd-requests", "odd-ids", "odd-texts", "other-schemes", "reading-methods", "slashes", "unknown-versions"),
     }[provider]
     headers = (("x-mock-session", session),)
@@ -696,9 +689,10 @@ def test_curl_lines(provider: str, mock: Mock, session: str, monkeypatch: pytest
         lines.setdefault(shown.curl, shown.status)
     assert len(lines) > 30
     assert not any(key in line or token in line for line in lines)
+    some = random.Random(session).sample(sorted(lines), min(40, len(lines)))
     with ThreadPoolExecutor(2) as pool:
-        got = list(pool.map(pasted, lines))
-    assert {line: status for line, status in zip(lines, got, strict=True) if status != lines[line]} == {}
+        got = dict(zip(some, pool.map(pasted, some), strict=True))
+    assert {line: status for line, status in got.items() if status != lines[line]} == {}
 
 
 def pasted(line: str) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from conftest import Mock, paste
 
+from mock_server.defects.catalogue import CATALOGUE
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -55,3 +57,8 @@ def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_number_of_defects() -> None:
+    """The README says how many defects there are."""
+    assert set(re.findall(r"(\d+) defects", README)) == {str(len(CATALOGUE))}

@@ -20,7 +20,7 @@ from syrupy.assertion import SnapshotAssertion
 from contract_tests import results as model
 from contract_tests.progress import Progress
 from contract_tests.reports import formats, github
-from contract_tests.reports.ranking import ranked
+from contract_tests.reports.ranking import ranked, together
 from contract_tests.reports.sarif import sarif
 from contract_tests.reports.terminal import as_text, print_results
 from contract_tests.results import Results, Run, from_json, to_json
@@ -96,6 +96,17 @@ def test_ranking() -> None:
     assert ranked(reversed(order)) == order
 
 
+def test_what_one_mistake_made_is_shown_together() -> None:
+    """One rule in several places, but of the contract's rules only where they speak of the same member."""
+    places = [cause("auth.a", operation) for operation in ("a", "b", "c")]
+    bodies = [cause("response.body", "a", pointer) for pointer in ("/items/0/balance", "/balance", "/id")]
+    flaky = cause("auth.a", "d", confirmation="flaky")
+
+    assert together([*places, *bodies, flaky]) == [places, [bodies[1], bodies[0]], [bodies[2]], [flaky]]
+    shown = as_text(replace(EMPTY, runs=[Run("polar", "u", "own", "semantic", 1, verdict="findings", causes=places)]))
+    assert "  1 auth.a a and 2 more places" in shown
+
+
 # ---------------------------------------------------------------- the terminal
 
 
@@ -110,7 +121,7 @@ def test_terminal(snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("number", [1, 9, 10, 11, 40])
 def test_verdict_and_ten_causes_fit_on_a_screen(width: int, whys: int, number: int) -> None:
     """24 lines, the prompt's included."""
-    causes = [cause("money.real-time-is-balance-less-usage", f"getWallet{n}", "/x" * n, LONG) for n in range(number)]
+    causes = [cause(f"money.real-time-is-balance-less-usage-{n}", f"getWallet{n}", "/x" * n, LONG) for n in range(number)]
     run = Run("flexprice", "http://" + "x" * 99, "own", "semantic", 1, verdict="findings", why=[LONG] * whys, causes=causes)
 
     lines = as_text(replace(EMPTY, runs=[run]), width).splitlines()

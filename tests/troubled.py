@@ -7,7 +7,7 @@ import socketserver
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -182,9 +182,15 @@ _LEFT_OUT = ("host", "connection", "content-length", "transfer-encoding", "date"
 
 @contextmanager
 def proxy(
-    url: str, meddle: Meddle = lambda *_: False, change: Callable[[Asked, bytes], bytes] = lambda _, body: body
+    url: str,
+    meddle: Meddle = lambda *_: False,
+    change: Callable[[Asked, bytes], bytes] = lambda _, body: body,
+    more: Iterable[str] = (),
 ) -> Iterator[Troubled]:
-    """Passes requests on to `url` and answers back, but for what is meddled with; `change` makes another body of an answer's."""
+    """Passes requests on to `url` and answers back, but for what is meddled with.
+
+    `change` makes another body of an answer's, `more` are headers that are added to it.
+    """
     origin = httpcore.URL(url)
 
     def answer(asked: Asked, connection: socket.socket) -> bool:
@@ -196,7 +202,7 @@ def proxy(
         seen = pool.request(asked.method, target, headers=headers, content=asked.body)
         back = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in seen.headers]
         lines = [f"{name}: {value}" for name, value in back if name not in _LEFT_OUT]
-        whole = http(f"{seen.status} X", change(asked, seen.content), *lines, kept=True)
+        whole = http(f"{seen.status} X", change(asked, seen.content), *lines, *more, kept=True)
         connection.sendall(whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if asked.method == "HEAD" else whole)
         return True
 

@@ -120,8 +120,8 @@ def _run(options: argparse.Namespace) -> int:
         results.runs.append(run)
         if run.interrupted == "interrupted":
             break
+    formats.write(results, reports)  # first, as whoever reads the terminal may stop reading
     terminal.print_results(console, results)
-    formats.write(results, reports)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         console.print(github.workflow_commands(results), markup=False, soft_wrap=True)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")

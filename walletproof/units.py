@@ -13,7 +13,7 @@ _LONGEST = 7 * 24 * 3600.0  # what is longer no socket takes
 
 def seconds(flag: str, text: str) -> float:
     """`500ms`, `90s`, `5m`, `1h`, or a bare number of seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip(), re.ASCII)
     value = float(match[1]) * _SECONDS[match[2] or ""] if match else -1.0
     if value < 0 or (value == 0 and flag != "--settle"):
         raise InputError(f"{flag} {text}: expected a time such as 90s, 5m or 500ms")
@@ -24,7 +24,7 @@ def seconds(flag: str, text: str) -> float:
 
 def rate(text: str) -> float:
     """`20/s`, `100/m`, or a bare number per second; requests per second."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", text.strip(), re.ASCII)
     value = float(match[1]) / _SECONDS[match[2] or "s"] if match else 0.0
     if not 1 / _LONGEST <= value <= 1e6:
         raise InputError(f"--rate {text}: expected a rate such as 20/s or 100/m")

@@ -20,6 +20,19 @@ def ranked(causes: Iterable[Cause]) -> list[Cause]:
     return sorted(causes, key=_rank)
 
 
+def together(causes: Iterable[Cause]) -> list[list[Cause]]:
+    """The causes, ranked, with those together that one mistake is likely to have made: one rule, broken in several places.
+
+    Of the contract's own rules, which are few and say everything, only those that speak of the same member.
+    """
+    groups: dict[tuple[object, ...], list[Cause]] = {}
+    for cause in ranked(causes):
+        member = cause.pointer.rpartition("/")[2] if cause.rule.startswith("response.") else ""
+        flaky = cause.confirmation == "flaky"
+        groups.setdefault((cause.rule, member, cause.fails, cause.standing, flaky), []).append(cause)
+    return list(groups.values())
+
+
 def _rank(cause: Cause) -> tuple[object, ...]:
     return (
         not cause.fails,

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from contract_tests.reports.ranking import ranked
+from contract_tests.reports.ranking import together
 from contract_tests.reports.wording import (
     FAILS,
     VERDICTS,
@@ -78,22 +78,23 @@ class _Printer:
         self._console.print(line, soft_wrap=True, highlight=False)
 
     def run(self, run: Run) -> None:
-        causes = ranked(run.causes)
+        groups = together(run.causes)
         numbers = f"{plural(run.requests, 'request')} in {run.seconds:.1f} s, seed {run.seed}"
         what = f"  {one_line(run.mode)}, {run.level}  "
         room = self._width - cell_len(numbers) - cell_len(what) - cell_len(run.provider) - 2
         self.line((one_line(run.provider), "bold"), ("  " + _fit(one_line(run.target), room), ""), (what + numbers, "dim"))
-        shown = causes[:_MOST_CAUSES]
-        below = self._verdict(run, _ABOVE - 2 - 2 * len(shown) - (len(causes) > len(shown)))
-        for number, cause in enumerate(shown, 1):
-            self._cause(number, cause)
-        if len(causes) > len(shown):
-            self.line((f"    ... and {len(causes) - len(shown)} more; see the report", "dim"))
+        shown = groups[:_MOST_CAUSES]
+        below = self._verdict(run, _ABOVE - 2 - 2 * len(shown) - (len(groups) > len(shown)))
+        for number, group in enumerate(shown, 1):
+            self._group(number, group)
+        more = sum(len(group) for group in groups[_MOST_CAUSES:])
+        if more:
+            self.line((f"    ... and {more} more; see the report", "dim"))
         self._list("why", below, most=len(below))
         self._numbers(run)
         self._lists(run)
-        if causes and causes[0].steps:
-            self._reproduce(causes[0])
+        if groups and groups[0][0].steps:
+            self._reproduce(groups[0][0])
 
     def _verdict(self, run: Run, room: int) -> list[str]:
         """The verdict and what is behind it; gives back the reasons that there is no room for."""
@@ -103,9 +104,11 @@ class _Printer:
             self.line((f"  {reason}", ""))
         return why[room:]
 
-    def _cause(self, number: int, cause: Cause) -> None:
+    def _group(self, number: int, group: list[Cause]) -> None:
+        cause = group[0]
         colour = "red" if cause.fails else "yellow" if cause.standing == "new" else "dim"
-        tags = f"  {standing(cause)}"
+        others = f" and {len(group) - 1} more places" if len(group) > 2 else " and one more place" if len(group) > 1 else ""
+        tags = f"{others}  {standing(cause)}"
         start = f"{number:>3} "
         room = self._width - cell_len(start) - cell_len(cause.rule) - cell_len(tags) - 1
         where = _fit(place(cause), max(room, 0))

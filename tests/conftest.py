@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import shutil
@@ -17,6 +18,8 @@ from typing import IO
 
 import httpx
 import pytest
+
+os.environ.pop("COLUMNS", None)  # workers of xdist have one, and what a terminal shows depends on it
 
 _numbers = count()
 

@@ -58,25 +58,26 @@ class Fuzzed:
 
 
 def fuzz(subject: Subject, max_examples: int = 3, *, phases: tuple[str, ...] = PHASES, max_time: float = 60.0) -> Fuzzed:
-    """Nothing but the engine."""
+    """Nothing but the engine, in a folder of its own, as other tests fuzz at the same time."""
     result = Fuzzed(Run("", "", "", "semantic", 0), subject)
-    before = set(Path(tempfile.gettempdir()).glob("walletproof-*"))
 
     def tell(what: str, **_: Any) -> None:
         if what in result.told:
             return
         result.told.append(what)
         if what == "fuzzing: fuzzing":
-            (folder,) = set(Path(tempfile.gettempdir()).glob("walletproof-*")) - before
+            (folder,) = Path(own).glob("walletproof-*")
             assert folder.stat().st_mode & 0o777 == 0o700
             result.files = "".join(path.read_text("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
             result.commands = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in children() if Path("/proc").exists())
 
     policy = Policy(floor=Floor(rules=0))
     engine = fuzzing(max_examples, phases=phases)
-    result.run = Gate(subject, Options(policy, max_time=max_time, probes=[], engine=engine), tell).run()
+    with tempfile.TemporaryDirectory() as own, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", own)
+        result.run = Gate(subject, Options(policy, max_time=max_time, probes=[], engine=engine), tell).run()
+        assert not list(Path(own).glob("walletproof-*"))
     subject.target.close()
-    assert set(Path(tempfile.gettempdir()).glob("walletproof-*")) <= before
     return result
 
 

@@ -30,7 +30,7 @@ from troubled import Asked, Meddle, Troubled, http, proxy
 
 from contract_tests.causes import step
 from contract_tests.checking import Wanted, subjects
-from contract_tests.gate import Gate, Options
+from contract_tests.gate import Gate, Options, weigh
 from contract_tests.guard import is_safe
 from contract_tests.policy import Policy, read_policy
 from contract_tests.reports.formats import FORMATS
@@ -98,7 +98,18 @@ def test_same_seed_same_findings(provider: str, mock: Mock, session: str) -> Non
 
 def test_another_seed_passes(mock: Mock, session: str) -> None:
     """The honest mock has nothing to fear from other requests."""
-    run = gate(mock.url, "polar", session, seed=987654321)
+    names = (
+        "walks",
+        "items-equal-gets",
+        "spellings",
+        "unknown-wallets",
+        "bad-numbers",
+        "bad-ids",
+        "strangers",
+        "odd-texts",
+        "odd-ids",
+    )
+    run = gate(mock.url, "polar", session, quick(None, *names), seed=987654321)
     assert (run.verdict, run.causes) == ("pass", [])
 
 
@@ -212,8 +223,7 @@ def test_expired_without_need(mock: Mock, session: str, tmp_path: Path) -> None:
     assert (run.verdict, len(run.policy_notes)) == ("pass", 1)
 
 
-@pytest.mark.parametrize(("flaky", "verdict"), [("fail", "findings"), ("report", "pass")])
-def test_flaky(flaky: str, verdict: str, mock: Mock, session: str, tmp_path: Path) -> None:
+def test_flaky(mock: Mock, session: str, tmp_path: Path) -> None:
     """What was seen once and never again is labelled so; whether that fails is the policy's to say."""
     once = iter([True])
 
@@ -226,9 +236,11 @@ def test_flaky(flaky: str, verdict: str, mock: Mock, session: str, tmp_path: Pat
         return False
 
     with proxy(mock.url, meddle) as server:
-        run = gate(server.url, "polar", session, quick(policy(tmp_path, f'flaky = "{flaky}"')))
+        run = gate(server.url, "polar", session, quick(policy(tmp_path, 'flaky = "report"')))
     (cause,) = [cause for cause in run.causes if cause.rule == "robustness.no-server-error"]
-    assert (run.verdict, cause.confirmation, cause.seen, cause.fails) == (verdict, "flaky", 1, flaky == "fail")
+    assert (run.verdict, cause.confirmation, cause.seen, cause.fails) == ("pass", "flaky", 1, False)
+    weigh(run, Policy(), frozenset(), TODAY)
+    assert cause.fails
     assert cause.sent > 40
     assert run.tally()["flaky"] == len(run.causes)
 
@@ -309,13 +321,19 @@ def test_baseline(mock: Mock, session: str, tmp_path: Path, capfd: pytest.Captur
     before, after = tmp_path / "before.json", tmp_path / "after.json"
     arguments = ["gate", mock.url, "--header", f"X-Mock-Session: {session}", "--quiet", "--mode", "read"]
     play(mock, session, "polar-challenge-missing")
-    assert main([*arguments, "--provider", "polar", "--report", f"json={before}"]) == 1
-    old = [cause["fingerprint"] for run in json.loads(before.read_text("utf-8"))["runs"] for cause in run["causes"]]
+    found = gate(
+        mock.url,
+        "polar",
+        session,
+        quick(None, "strangers", "unknown-wallets", "expired", "invalid-token-first", "items-equal-gets"),
+    )
+    old = {cause.fingerprint for cause in found.causes}
+    before.write_text(FORMATS["json"](Results("gate", "0", "2026-01-01T00:00:00+00:00", [found])), "utf-8")
     assert old
 
     assert main([*arguments, "--provider", "polar", "--baseline", str(before), "--report", f"json={after}"]) == 0
     (run,) = json.loads(after.read_text("utf-8"))["runs"]
-    assert (run["verdict"], [cause["fingerprint"] for cause in run["causes"]]) == ("pass", old)
+    assert (run["verdict"], {cause["fingerprint"] for cause in run["causes"]}) == ("pass", old)
     assert {(cause["standing"], cause["reason"]) for cause in run["causes"]} == {("known", "in the baseline")}
 
     play(mock, session)
@@ -448,11 +466,12 @@ def test_mode_own(mock: Mock, session: str) -> None:
 def test_most_writes(mock: Mock, session: str) -> None:
     """After `--max-writes` nothing is written but what closes own wallets; what was not tested for that says so."""
     with proxy(mock.url) as server:
-        run = gate(server.url, "flexprice", session, max_writes=3)
+        names = ("known-wallets", "own-customer", "creation", "deposits", "strangers", "invalid-writes", "parallel-top-ups")
+        run = gate(server.url, "flexprice", session, quick(None, *names, provider="flexprice"), max_writes=3)
     made = [one.path for one in writes(asked_for(server)) if not one.path.endswith("/terminate")]
     assert len(made) <= 3
     assert (run.verdict, run.causes, run.created, run.cleaned) == ("inconclusive", [], len(made), len(made))
-    assert sum(rule.reason == "--max-writes 3 is reached" for rule in run.rules) > 20
+    assert sum(rule.reason == "--max-writes 3 is reached" for rule in run.rules) > 5
 
 
 def test_most_credits(mock: Mock, session: str) -> None:
@@ -680,7 +699,7 @@ def test_curl_lines(provider: str, mock: Mock, session: str, monkeypatch: pytest
     gate.run()
     subject.target.close()
     lines: dict[str, int] = {}
-    for found in gate.found:
+    for found in gate.found[::3]:
         sent = found.sent[-1]
         if sent.observation.operation.id and not is_safe(sent.observation.operation):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -101,7 +102,7 @@ TROUBLES: dict[str, tuple[Answer, str]] = {
 }
 
 
-AS_PROCESSES = ("slow-headers", "reset-mid-body", "fifty-megabytes", "limited")
+AS_PROCESSES = ("reset-mid-body", "limited")
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -173,7 +174,7 @@ def test_patience(mock: Mock, session: str) -> None:
     asked_for_it: list[bytes] = []
 
     def meddle(asked: Asked, connection: socket.socket) -> bool:
-        if len(asked_for_it) >= 2 or asked.method != "POST":
+        if asked_for_it or asked.method != "POST":
             return False
         asked_for_it.append(asked.body)
         connection.sendall(http("429 Too Many Requests", b'{"error":"slow down"}', JSON, "Retry-After: 1"))
@@ -183,8 +184,9 @@ def test_patience(mock: Mock, session: str) -> None:
     with proxy(mock.url, meddle) as server:
         run = gate(server.url, "flexprice", session, quick(None, "known-wallets", provider="flexprice"), mode="read")
     assert run.causes == []
-    assert asked_for_it[0] == asked_for_it[1] != b""
-    assert time.monotonic() - begin > 2
+    again = [asked.body for asked in server.asked if asked.method == "POST"][1]
+    assert asked_for_it == [again] != [b""]
+    assert time.monotonic() - begin > 1
 
 
 # ---------------------------------------------------------------- otherwise honest
@@ -203,9 +205,9 @@ def now_and_then(every: int, answer: Answer) -> troubled.Meddle:
 
 
 def test_resets_now_and_then(mock: Mock, session: str) -> None:
-    """Every thirtieth request ends in a reset: findings that name the promise, confirmed or flaky, and no other."""
-    with proxy(mock.url, now_and_then(30, lambda _, connection: troubled.reset(connection))) as server:
-        run = gate(server.url, "polar", session)
+    """Every seventh request ends in a reset: findings that name the promise, confirmed or flaky, and no other."""
+    with proxy(mock.url, now_and_then(7, lambda _, connection: troubled.reset(connection))) as server:
+        run = gate(server.url, "polar", session, quick())
     assert run.verdict == "findings"
     assert {cause.rule for cause in run.causes} == {"robustness.whole-answers"}
     assert {cause.confirmation for cause in run.causes} <= {"confirmed", "flaky"}
@@ -219,21 +221,20 @@ def test_busy_now_and_then(mock: Mock, session: str) -> None:
     assert (run.verdict, run.causes) == ("pass", [])
 
 
-@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
-def test_busy_for_good(status: str, mock: Mock, session: str) -> None:
+def test_busy_for_good(mock: Mock, session: str) -> None:
     """Enough was tested for the floor, but something was not for want of an answer: that is no pass."""
-    busy = always(http(status, b'{"error":"busy"}', JSON))
 
     def meddle(asked: Asked, connection: socket.socket) -> bool:
         if asked.number < 450:
             return False
-        busy(asked, connection)
+        status = ("429 Too Many Requests", "503 Service Unavailable")[asked.number % 2]
+        connection.sendall(http(status, b'{"error":"busy"}', JSON))
         return True
 
     with proxy(mock.url, meddle) as server:
         run = gate(server.url, "polar", session, mode="read")
     assert (run.verdict, run.causes) == ("inconclusive", [])
-    assert all("could not be finished" in why and status[:3] in why for why in run.why)
+    assert all("could not be finished" in why and re.search("429|503", why) for why in run.why)
 
 
 def test_cookies_are_not_kept(mock: Mock, session: str) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from functools import cache
@@ -735,10 +735,8 @@ def answering(answer: bytes, *, hangs: bool = False) -> Iterator[str]:
 )
 def test_answers_that_are_none(rule: str, answer: bytes, hangs: bool) -> None:
     """What keeps a whole answer from coming is told by its own rule, and an answer that comes is judged by all of them."""
-    with answering(answer, hangs=hangs) as url:
-        stage = staged(url, patience=0.3 if hangs else 10.0)
-        with pytest.raises(Lost):
-            stage.call("getWallet", ID)
+    with answering(answer, hangs=hangs) as url, staged(url, patience=0.3 if hangs else 10.0) as stage, pytest.raises(Lost):
+        stage.call("getWallet", ID)
 
     assert [entry.finding.rule for entry in stage.found] == [rule]
     assert stage.found[0].sent[0].trouble
@@ -748,19 +746,20 @@ def test_a_whole_answer_is_judged_by_these_rules_too() -> None:
     """Otherwise a run could not say that they hold."""
     body = json.dumps(wallet()).encode()
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: {ULID}\r\ncontent-length: {len(body)}\r\n\r\n"
-    with answering(head.encode() + body) as url:
-        stage = staged(url)
+    with answering(head.encode() + body) as url, staged(url) as stage:
         stage.call("getWallet", ID)
 
     assert stage.found == []
     assert {rule.id for rule in TROUBLE_RULES.values()} <= set(stage.judged)
 
 
-def staged(url: str, patience: float = 10.0) -> Stage:
-    """A stage that takes no more than two thousand bytes."""
+@contextmanager
+def staged(url: str, patience: float = 10.0) -> Iterator[Stage]:
+    """A stage that takes no more than two thousand bytes; its connections are closed afterwards, whatever happens."""
     target = Target(url, contract().base_path, timeout=patience, max_bytes=2000)
     subject = Subject(contract(), target, Guard(), judge(), {"main": api_key("main", KEY)}, 1, "test")
-    return Stage(subject, "test", 0.0)
+    with closing(target):
+        yield Stage(subject, "test", 0.0)
 
 
 # ---------------------------------------------------------------- the page

@@ -16,8 +16,6 @@ from contract_tests.source import InputError
 Mode = Literal["read", "own", "all"]
 """`read`: nothing is changed; `own`: only what this run created; `all`: anything."""
 
-MODES: tuple[Mode, ...] = ("read", "own", "all")
-
 # POST, but they only look.
 _SEARCHES = ("queryWallet", "queryWalletTransaction")
 

@@ -728,3 +728,49 @@ def pasted(line: str) -> int:
     done = subprocess.run(["sh", "-c", f"{line} --max-time 5"], capture_output=True, timeout=30, check=False)
     match = re.match(rb"HTTP/1.1 (\d+)", done.stdout)
     return int(match[1]) if match and done.returncode == 0 else -done.returncode
+
+
+# ---------------------------------------------------------------- what must not be lost
+
+
+def test_what_could_not_be_closed_is_left(mock: Mock, session: str) -> None:
+    """A service that refuses to close an active wallet leaves it open, and the run says so."""
+
+    def meddle(asked: Asked, connection: socket.socket) -> bool:
+        if not asked.target.endswith("/terminate"):
+            return False
+        body = b'{"code": "invalid_operation", "message": "expired credits", "http_status_code": 400}'
+        connection.sendall(http("400 X", body, "Content-Type: application/json", "X-Request-ID: x"))
+        return True
+
+    with proxy(mock.url, meddle) as server:
+        run = gate(server.url, "flexprice", session, quick(None, "details-of-a-top-up", provider="flexprice"))
+
+    assert (run.created, run.cleaned) == (1, 0)
+    assert [entry.partition(":")[0] for entry in run.leftovers] == ["active"]
+
+
+def test_results_are_shown_though_a_report_cannot_be_written(
+    mock: Mock, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk or a folder in the way costs the report, not what was found."""
+    code = main(["gate", mock.url, "--provider", "polar", "--quiet", "--report", f"json={tmp_path}/file/x.json"])
+    assert code == 0
+    (tmp_path / "taken").write_text("")
+
+    code = main(["gate", mock.url, "--provider", "polar", "--quiet", "--report", f"json={tmp_path}/taken/x.json"])
+
+    out, error = capfd.readouterr()
+    assert (code, out.count("PASS")) == (2, 2)
+    assert "report cannot be written" in error
+
+
+def test_nobody_reads_on(mock: Mock) -> None:
+    """`gate | head -1`: who stops reading gets no other verdict."""
+    command = [sys.executable, "-m", "walletproof", "gate", mock.url, "--provider", "polar", "--quiet"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

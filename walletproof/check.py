@@ -96,12 +96,11 @@ def _options(command: argparse.ArgumentParser, *, max_time: str, max_writes: int
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here: mistakes on the command line should be answered at once.
-    from rich.console import Console
-
     from contract_tests import checking
     from contract_tests.gate import Gate
     from contract_tests.progress import Progress
     from contract_tests.reports import formats, github, terminal
+    from contract_tests.reports.terminal import Terminal
     from contract_tests.results import Results
 
     reports = [formats.parse_report(text) for text in options.report]
@@ -109,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     known = _baseline(options.baseline) if options.baseline else {}
     subjects = checking.subjects(_wanted(options))
     results = Results(options.command, metadata.version("walletproof"), datetime.now(UTC).isoformat(timespec="seconds"))
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _LOG_WIDTH
     for subject in subjects:
@@ -120,14 +119,15 @@ def _run(options: argparse.Namespace) -> int:
         results.runs.append(run)
         if run.interrupted == "interrupted":
             break
-    formats.write(results, reports)  # first, as whoever reads the terminal may stop reading
-    terminal.print_results(console, results)
+    try:
+        formats.write(results, reports)  # first, as whoever reads the terminal may stop reading
+    finally:
+        terminal.print_results(console, results)  # all the more if there is no room for a report
     if os.environ.get("GITHUB_ACTIONS") == "true":
         console.print(github.workflow_commands(results), markup=False, soft_wrap=True)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(github.summary_markdown(results))
+            formats.append(Path(summary), github.summary_markdown(results))
     return results.exit_code
 
 

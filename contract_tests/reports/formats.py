@@ -81,6 +81,15 @@ def write(results: Results, reports: Iterable[tuple[str, Path]]) -> None:
         raise InputError("\n".join(failed))
 
 
+def append(path: Path, text: str) -> None:
+    """Add to a file that others add to as well; InputError if that cannot be done."""
+    try:
+        with path.open("ab") as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def _write(path: Path, content: bytes) -> None:
     if path == STANDARD_OUTPUT:
         sys.stdout.flush()

@@ -6,6 +6,8 @@ Plain words and ASCII: it reads the same in a log file, and colours only repeat 
 from __future__ import annotations
 
 import io
+import os
+import sys
 from collections import defaultdict
 
 from rich.cells import cell_len
@@ -38,6 +40,14 @@ _MOST_LISTED = 6
 _ABOVE = 23
 """So many lines at most are the verdict and the causes: with the prompt, 24."""
 _COLOURS = {"pass": "bold green", "findings": "bold red", "inconclusive": "bold yellow"}
+
+
+class Terminal(Console):
+    """A console whose reader may go away (`gate | head`): that is no verdict."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_results(console: Console, results: Results) -> None:

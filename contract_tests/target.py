@@ -62,7 +62,6 @@ class Target:
         self.timeout = timeout
         self.max_bytes = max_bytes
         self.requests = 0
-        self.throttled = 0
         self.answered = 0
         self.silent = 0  # requests without an answer since the last answer
         self.deadline: float | None = None
@@ -102,7 +101,6 @@ class Target:
             wait = _retry_after(response)
             if wait is None or not self._pause(wait):
                 break
-            self.throttled += 1
         return Exchange(request, response)
 
     def _once(self, request: Request) -> Response:

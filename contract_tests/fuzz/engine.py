@@ -95,7 +95,7 @@ class Fuzzing:
         if intake.unreachable:
             return "the target stopped answering while it was fuzzed"
         if intake.busy:
-            return "the target answered 429 Too Many Requests to most of what the fuzzer sent; try again with --rate"
+            return "the target answered 429 Too Many Requests to much of what the fuzzer sent; try again with --rate"
         if intake.refused:
             return "the credentials were refused (401) for most of what the fuzzer sent"
         if intake.unjudged:

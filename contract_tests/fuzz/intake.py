@@ -44,8 +44,8 @@ class Intake:
 
     @property
     def busy(self) -> bool:
-        """Whether the target mostly asked for patience."""
-        return self.more["busy"] * 2 > self.cases.total()
+        """Whether the target asked for patience so often, in the end as well, that what was sent has not been tested."""
+        return self.more["busy"] * 10 > self.cases.total()
 
     @property
     def refused(self) -> bool:
@@ -81,7 +81,6 @@ class Intake:
         sent = sum(line.get("cases", {}).values())
         target.requests += sent
         target.answered += sent - sum(line.get("trouble", {}).values())
-        target.throttled += line.get("more", {}).get("throttled", 0)
         self.cases.update(line.get("cases", {}))
         self.withheld.update(line.get("withheld", {}))
         self.trouble.update(line.get("trouble", {}))

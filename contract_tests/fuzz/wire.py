@@ -150,7 +150,6 @@ class Wire:
             wait = retry_after(answer)
             if wait is None or attempt == _RETRIES:
                 break
-            self._witness.throttled()
             time.sleep(wait)
         return answer
 

@@ -94,11 +94,6 @@ class Witness:
         with self._lock:
             self._count("withheld", operation.id)
 
-    def throttled(self) -> None:
-        """The target asked for patience, and gets it."""
-        with self._lock:
-            self._count("more", "throttled")
-
     def wallet(self, name: str, state: str) -> None:
         """Something of the run's own was created or closed: told at once, as somebody has to clean up."""
         self._tell({"wallet": [name, state]})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from contract_tests.contract import Contract
-from contract_tests.guard import MODES, Forbidden, Guard, Mode, check_host, is_loopback, is_safe
+from contract_tests.guard import Forbidden, Guard, Mode, check_host, is_loopback, is_safe
 from contract_tests.source import InputError
 from walletproof.units import amount, rate, seconds
 
@@ -107,7 +108,7 @@ def test_what_only_reads() -> None:
 
 def test_modes() -> None:
     """All modes, from the most careful to the least."""
-    assert MODES == ("read", "own", "all")
+    assert get_args(Mode) == ("read", "own", "all")
 
 
 # ---------------------------------------------------------------- hosts

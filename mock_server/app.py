@@ -19,14 +19,16 @@ from connexion.security import AbstractSecurityHandler
 from mock_server.call import Call, Provider
 from mock_server.defects.stage import Stage
 from mock_server.edge import CALL, Edge, Operations, note_operation
+from mock_server.journal import Journal
+from mock_server.sessions import Sessions
 
 
-def build_app(providers: Sequence[Provider], stage: Stage) -> AsyncApp:
+def build_app(providers: Sequence[Provider], stage: Stage, sessions: Sessions, journal: Journal) -> AsyncApp:
     """One application that serves all providers; the last one answers for paths that nobody owns."""
     app = AsyncApp(
         "mock_server",
         middlewares=[
-            partial(Edge, providers=providers, stage=stage),
+            partial(Edge, providers=providers, stage=stage, sessions=sessions, journal=journal),
             RoutingMiddleware,
             SecurityMiddleware,
             Operations,

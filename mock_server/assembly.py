@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from connexion import AsyncApp
@@ -14,7 +14,7 @@ from contract_tests.source import InputError, Source, data_folder
 from mock_server import fixture_files
 from mock_server.app import build_app
 from mock_server.call import Provider
-from mock_server.clock import Clock, RealClock
+from mock_server.clock import REAL, Clock, ClockSetting, RealClock
 from mock_server.control.provider import Control
 from mock_server.defects.board import Board
 from mock_server.defects.stage import Stage
@@ -23,10 +23,12 @@ from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.population import MAX_POPULATION
 from mock_server.flexprice.provider import Flexprice
 from mock_server.ids import Seed
+from mock_server.journal import Journal
 from mock_server.personas import Cast
 from mock_server.polar.fixtures import PolarFixtures
 from mock_server.polar.provider import Polar
-from mock_server.world import Worlds
+from mock_server.sessions import IDLE, MOST_SESSIONS, Sessions
+from mock_server.world import MOST_EVENTS, Worlds
 
 PROVIDERS = ("flexprice", "polar")
 DEFAULT_POPULATION = 1000
@@ -46,6 +48,11 @@ class Settings:
     control_token: str | None = None
     exposed: bool = False
     defects: tuple[str, ...] = ()
+    clock: ClockSetting = REAL
+    first_day: datetime | None = None  # which relative expiries count from; None = the day on which the server starts
+    max_sessions: int = MOST_SESSIONS
+    session_idle: timedelta = IDLE
+    max_events: int = MOST_EVENTS
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     board = Board(settings.defects)
     _check_defects(board, settings)
     seed = Seed(settings.seed)
-    first_day = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    first_day = settings.first_day or settings.clock.now(clock.now()).replace(hour=0, minute=0, second=0, microsecond=0)
     sources = _fixture_sources(settings)
     contracts = {name: _contract(name, settings) for name in settings.providers}
     casts: dict[str, Flexprice | Polar] = {}
@@ -81,12 +88,23 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     )
     # In order of their claims: the first that owns a path answers there, the last takes what nobody owns.
     order: list[Provider] = [control, *(casts[name] for name in reversed(PROVIDERS) if name in casts)]
-    worlds = Worlds(MemoryLog(), clock, seed, {provider.name: provider.new_state for provider in order})
+    sessions = Sessions(settings.max_sessions, settings.session_idle)
+    worlds = Worlds(
+        MemoryLog(),
+        clock,
+        seed,
+        {provider.name: provider.new_state for provider in order},
+        setting=settings.clock,
+        sessions=sessions,
+        most_events=settings.max_events,
+    )
+    journal = Journal()
+    sessions.at_end(board.reset)
     control.attach(worlds)
     for provider in casts.values():
         provider.attach(worlds)
         _check_handlers(provider)
-    return Mock(build_app(order, Stage(board, worlds)), contracts, dict(casts))
+    return Mock(build_app(order, Stage(board, worlds), sessions, journal), contracts, dict(casts))
 
 
 def _check(settings: Settings) -> None:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from contract_tests.contract import Contract, Operation
 from contract_tests.exchange import Request, Response
 from contract_tests.finding import Finding
+from mock_server.sessions import DEFAULT_SESSION
 from mock_server.world import State
-
-DEFAULT_SESSION = "default"
 
 Header = tuple[bytes, bytes]
 
 
 class Answer:
-    """What a provider answers; the headers that all its answers share are added on the way out."""
+    """What a provider answers; the headers that all its answers share are added on the way out.
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    `chunks` follow the body for as long as there are any and somebody listens.
+    """
+
+    __slots__ = ("body", "chunks", "content_type", "headers", "status")
 
     def __init__(
-        self, status: int, body: bytes = b"", *, content_type: bytes | None = None, headers: Sequence[Header] = ()
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        content_type: bytes | None = None,
+        headers: Sequence[Header] = (),
+        chunks: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
+        self.chunks = chunks
 
 
 class Refused(Exception):
@@ -59,7 +68,7 @@ def response_of(call: Call, answer: Answer) -> Response:
     headers += answer.headers
     if answer.content_type is not None:
         headers.append((b"content-type", answer.content_type))
-    if answer.status != 204:
+    if answer.status != 204 and answer.chunks is None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return Response(answer.status, headers, answer.body)
 
@@ -82,12 +91,14 @@ class Provider(Protocol):
     """By operationId."""
     prefixes: tuple[str, ...]
     """Which paths are this provider's: those that begin so."""
+    max_body: int
+    """How many bytes of a body are read."""
 
     def new_state(self) -> State:
         """Its part of a world, before any event."""
         ...
 
-    def before_routing(self, call: Call) -> Answer | None:
+    async def before_routing(self, call: Call) -> Answer | None:
         """An answer to what is decided before any route is looked up, such as CORS preflights."""
         ...
 
@@ -117,6 +128,10 @@ class Provider(Protocol):
 
     def failure(self, call: Call) -> Answer:
         """The mock itself failed, or was about to break the contract."""
+        ...
+
+    def unavailable(self, call: Call, problem: str) -> Answer:
+        """503: the mock has no room for what is asked."""
         ...
 
     def headers(self, call: Call) -> list[Header]:

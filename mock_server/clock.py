@@ -1,21 +1,30 @@
-"""The world's clock. Nothing else in the mock reads wall time."""
+"""The world's clock. Nothing else in the mock reads wall time.
+
+A world's time is one of three: `real` is wall time, `offset` is wall time and something, `frozen` stands still until it is
+moved. Moving never goes back: what has happened has happened.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Protocol
+
+from contract_tests.durations import duration
+
+Mode = Literal["real", "frozen", "offset"]
+
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
+"""No world's clock leaves this span: ids and dates must still be writable at its end."""
 
 
 class Clock(Protocol):
-    """Tells the time of a world."""
+    """Tells wall time, or stands in for it in tests."""
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        ...
-
-    def milliseconds(self) -> int:
-        """The same in whole milliseconds since 1970."""
         ...
 
 
@@ -26,9 +35,76 @@ class RealClock:
         """The time, in UTC."""
         return datetime.now(UTC)
 
-    def milliseconds(self) -> int:
-        """The same in whole milliseconds since 1970."""
-        return time.time_ns() // 1_000_000
+
+@dataclass(frozen=True, slots=True)
+class ClockSetting:
+    """How a world's time follows from wall time. `moment` is where a frozen clock stands, `offset` what is added otherwise."""
+
+    mode: Mode = "real"
+    moment: datetime | None = None
+    offset: timedelta = timedelta()
+
+    def now(self, wall: datetime) -> datetime:
+        """The world's time."""
+        if self.moment is not None:
+            return self.moment
+        return wall + self.offset if self.offset else wall
+
+    def moved_to(self, moment: datetime, wall: datetime) -> ClockSetting:
+        """The clock that shows a moment now, and goes on as this one does: a real one becomes one with an offset."""
+        if self.mode == "frozen":
+            return ClockSetting("frozen", moment)
+        return ClockSetting("offset", None, moment - wall)
+
+
+REAL = ClockSetting()
+
+
+def frozen(moment: datetime) -> ClockSetting:
+    """A clock that stands."""
+    return ClockSetting("frozen", moment)
+
+
+def parse_clock(text: str) -> ClockSetting:
+    """`real`, `frozen:2026-11-21T09:00:00Z` or `offset:7d`; ValueError says what was expected."""
+    kind, _, rest = text.partition(":")
+    if kind == "real" and not rest:
+        return REAL
+    if kind == "frozen" and rest:
+        return frozen(parse_moment(rest))
+    if kind == "offset" and rest:
+        span = duration(rest.removeprefix("-"))
+        return ClockSetting("offset", None, -span if rest.startswith("-") else span)
+    raise ValueError(f"expected real, frozen:2026-11-21T09:00:00Z or offset:7d, got {text[:60]!r}")
+
+
+def parse_moment(text: str) -> datetime:
+    """A time in UTC, one without a zone is taken to be in it; ValueError if it is none, or is out of range."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"expected a time such as 2026-11-21T09:00:00Z, got {text[:60]!r}") from None
+    if not FIRST <= moment <= LAST:
+        raise ValueError(f"expected a time from 1970 to 9998, got {text[:60]!r}")
+    return moment
+
+
+def later(moment: datetime, span: timedelta) -> datetime:
+    """A moment and a span; the end of time if that is beyond it."""
+    try:
+        return moment + span
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+class Stopwatch:
+    """Seconds that really pass, whatever the worlds' clocks show: for timings, delays and idle sessions."""
+
+    @staticmethod
+    def seconds() -> float:
+        """Seconds since some moment."""
+        return time.monotonic()
 
 
 def milliseconds(moment: datetime) -> int:
@@ -38,4 +114,4 @@ def milliseconds(moment: datetime) -> int:
 
 def rfc3339(moment: datetime) -> str:
     """UTC with six decimals and `Z`, as both providers write times."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06}Z"
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"

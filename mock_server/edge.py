@@ -7,9 +7,10 @@ request and has it handled.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
@@ -22,14 +23,16 @@ from contract_tests.judge import Judge
 from contract_tests.rules.observation import Observation
 from contract_tests.source import InputError
 from mock_server.call import Answer, Call, Handler, Provider, Refused, response_of
+from mock_server.clock import Stopwatch
 from mock_server.defects.changes import CutShort
 from mock_server.defects.stage import Stage, applied
+from mock_server.journal import Journal
+from mock_server.sessions import DEFAULT_SESSION, Sessions, TooManySessions
+from mock_server.world import SessionFull
 
 log = logging.getLogger("walletproof")
 
 CALL = "walletproof.call"
-MAX_BODY = 1 << 20
-
 _SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SESSION_HOST = re.compile(rb"([a-z0-9][a-z0-9-]{0,62})\.localhost(:\d+)?")
 _WITH_BODY = ("POST", "PUT", "PATCH")  # what other methods send is ignored
@@ -46,12 +49,14 @@ class _ClientGone(Exception):
 class Edge:
     """Outermost layer: `providers` in order of their claim on a path, the last one takes what nobody owns."""
 
-    def __init__(self, app: ASGIApp, providers: Sequence[Provider], stage: Stage) -> None:
+    def __init__(self, app: ASGIApp, providers: Sequence[Provider], stage: Stage, sessions: Sessions, journal: Journal) -> None:
         self._app = app
         self._claims = [(provider.prefixes, provider) for provider in providers]
         self._default = providers[-1]
         self._judges = {provider.name: Judge(provider.contract) for provider in providers}
         self._stage = stage
+        self._sessions = sessions
+        self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,6 +69,7 @@ class Edge:
                 provider = claimant
                 break
         call = Call(request, provider)
+        began = Stopwatch.seconds()
         try:
             if self._stage.concerns(request):
                 response = await self._staged(call, scope, receive)
@@ -73,6 +79,10 @@ class Edge:
             else:
                 response = await self._respond(call, scope, receive)
         except _ClientGone:
+            return
+        self._journal.note(call, response, Stopwatch.seconds() - began)
+        if call.answer is not None and call.answer.chunks is not None:
+            await _stream(response, call.answer.chunks, receive, send)
             return
         body = b"" if request.method == "HEAD" else response.body
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
@@ -85,9 +95,12 @@ class Edge:
         try:
             answer = await self._answer(call, scope, receive)
         except _BodyTooLarge:
-            answer = call.provider.too_large(call, MAX_BODY)
+            answer = call.provider.too_large(call, call.provider.max_body)
         except _ClientGone:
             raise
+        except (SessionFull, TooManySessions) as full:
+            call.session = DEFAULT_SESSION
+            return response_of(call, call.provider.unavailable(call, str(full)))
         except Exception:
             log.exception("%s %r failed", request.method, request.path)
             answer = call.provider.failure(call)
@@ -105,9 +118,9 @@ class Edge:
             return await self._respond(call, scope, receive)
         try:
             if request.method in _WITH_BODY:
-                request.body = await _read_body(request, receive)
+                request.body = await _read_body(request, receive, call.provider.max_body)
         except _BodyTooLarge:
-            return self._checked(call, call.provider.too_large(call, MAX_BODY))
+            return self._checked(call, call.provider.too_large(call, call.provider.max_body))
 
         async def respond(call: Call) -> Response:
             request = call.request
@@ -130,17 +143,18 @@ class Edge:
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> Answer:
         request = call.request
-        early = call.provider.before_routing(call)
+        problem = _choose_session(call)
+        if problem:
+            return call.provider.bad_header(call, "x-mock-session", problem)
+        self._sessions.get(call.session)
+        early = await call.provider.before_routing(call)
         if early is not None:
             return early
         if "\n" in request.path:
             # The router's patterns end before a line feed at the end: it would route such a path, and skip authentication.
             return unrouted(call)
-        problem = _choose_session(call)
-        if problem:
-            return call.provider.bad_header(call, "x-mock-session", problem)
         if request.method in _WITH_BODY:
-            request.body = await _read_body(request, receive)
+            request.body = await _read_body(request, receive, call.provider.max_body)
         start: Message = {}
 
         async def sink(message: Message) -> None:
@@ -256,6 +270,30 @@ async def _cut_short(response: Response, receive: Receive, send: Send) -> None:
             pass  # the server complains of an answer that is not whole, unless it has noticed
 
 
+async def _stream(response: Response, chunks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Send an answer piece by piece until there is no more, or nobody listens any more."""
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+
+    async def send_all() -> None:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.create_task(send_all()), asyncio.create_task(until_gone())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks[0] in done:
+        await send({"type": "http.response.body", "body": b""})
+
+
 def _choose_session(call: Call) -> str | None:
     """Set the call's session from header or host; a sentence if the name is no name."""
     header = call.request.header
@@ -270,9 +308,9 @@ def _choose_session(call: Call) -> str | None:
     return None
 
 
-async def _read_body(request: Request, receive: Receive) -> bytes:
+async def _read_body(request: Request, receive: Receive, most: int) -> bytes:
     announced = request.header.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > MAX_BODY:
+    if announced.isdigit() and int(announced) > most:
         raise _BodyTooLarge
     chunks: list[bytes] = []
     size = 0
@@ -282,7 +320,7 @@ async def _read_body(request: Request, receive: Receive) -> bytes:
             raise _ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > MAX_BODY:
+        if size > most:
             raise _BodyTooLarge
         chunks.append(chunk)
         if not message.get("more_body"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,13 @@ class Event:
     """Something that happened in a world. Subclasses add plain data only, so that any event can be written down."""
 
     at: datetime
+
+    kinds: ClassVar[dict[str, type[Event]]] = {}
+    """All subclasses by name, as `event_codec` reads them."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Event.kinds[cls.__name__] = cls
 
 
 class Conflict(Exception):
@@ -37,6 +44,10 @@ class EventLog(Protocol):
 
     async def truncate(self, session: str, position: int) -> None:
         """Forget every event after a position (0 = reset)."""
+        ...
+
+    def forget(self, session: str) -> None:
+        """Forget a session that ended by itself; nobody waits for it."""
         ...
 
 
@@ -64,3 +75,7 @@ class MemoryLog:
             self._events.pop(session, None)
         else:
             del self._events[session][position:]
+
+    def forget(self, session: str) -> None:
+        """Forget a session that ended by itself; nobody waits for it."""
+        self._events.pop(session, None)

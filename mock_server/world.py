@@ -4,40 +4,95 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
-from mock_server.clock import Clock, milliseconds
+from mock_server.clock import FIRST, LAST, REAL, Clock, ClockSetting, milliseconds
 from mock_server.event_log import Conflict, Event, EventLog
 from mock_server.ids import Seed
+from mock_server.notice import Notice
+from mock_server.sessions import Sessions
+from mock_server.webhooks.outbox import Outbox
 
 T = TypeVar("T")
 
+MOST_EVENTS = 100_000
+MOST_DUE = 10_000
+"""How much may fall due while a clock is moved once."""
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockMoved(Event):
+    """The world has another time from here on; `at` is the new time."""
+
+    clock: ClockSetting
+
 
 class State(Protocol):
-    """One provider's part of a world."""
+    """One part of a world, such as a provider's."""
 
-    def apply(self, event: Event) -> None:
-        """Fold one event in; events of other providers pass by."""
+    def apply(self, event: Event) -> Iterable[Notice]:
+        """Fold one event in, and say what it makes the provider tell; events of other parts pass by."""
         ...
 
 
 StateFactory = Callable[[], State]
 
 
-class World:
-    """The states of all providers after `position` events."""
+class Agenda(Protocol):
+    """What happens in a world by itself when its time has come."""
 
-    def __init__(self, states: Mapping[str, State]) -> None:
+    def due(self, world: World) -> datetime | None:
+        """When the next thing is due; None if nothing ever will be unless something changes."""
+        ...
+
+    def decide(self, world: World, draft: Draft) -> Sequence[Event]:
+        """The events of what is due first, at `draft.at`. There is always one, and it moves what is due."""
+        ...
+
+
+class World:
+    """The states of all providers after `position` events.
+
+    `due` is when the next thing happens by itself, `latest` the time of the last event.
+    """
+
+    def __init__(self, states: Mapping[str, State], agendas: Sequence[Agenda], clock: ClockSetting) -> None:
         self.states = states
+        self.clock = clock
+        self.outbox = Outbox()
         self.position = 0
+        self.latest = datetime.min.replace(tzinfo=UTC)
+        self._agendas = agendas
+        self._due: datetime | None = None
 
     def apply(self, events: Iterable[Event]) -> None:
         """Fold events in, in order."""
         for event in events:
-            for state in self.states.values():
-                state.apply(event)
+            if isinstance(event, ClockMoved):
+                self.clock = event.clock
+            notices = [notice for state in self.states.values() for notice in state.apply(event)]
+            self.outbox.apply(event, self.position, notices)
+            self.latest = max(self.latest, event.at)
             self.position += 1
+        self._due = None
+
+    @property
+    def due(self) -> datetime:
+        """When the next thing happens by itself; the end of time if nothing does."""
+        if self._due is None:
+            self._due = min((due for agenda in self._agendas if (due := agenda.due(self))), default=_NEVER)
+        return self._due
+
+    def decide_due(self, seed: Seed) -> Sequence[Event]:
+        """The events of what is due first."""
+        agenda = min(self._agendas, key=lambda agenda: agenda.due(self) or _NEVER)
+        events = agenda.decide(self, Draft(seed, self.position, max(self.due, self.latest)))
+        assert events, f"{agenda} has something due at {self.due} and does nothing"
+        return events
 
 
 class Draft:
@@ -45,17 +100,25 @@ class Draft:
 
     def __init__(self, seed: Seed, position: int, at: datetime) -> None:
         self.at = at
-        self._seed = seed
+        self.seed = seed
         self._position = position
         self._count = 0
 
     def id(self, prefix: str) -> str:
         """A new id, `<prefix>_<ULID>`."""
         self._count += 1
-        return self._seed.id(prefix, milliseconds(self.at), "event", self._position, self._count)
+        return self.seed.id(prefix, milliseconds(self.at), "event", self._position, self._count)
 
 
 Decision = Callable[[World, Draft], tuple[Sequence[Event], T]]
+
+
+class Refusal(Exception):
+    """What was asked of a world cannot be; the text says why, and nothing has changed."""
+
+
+class SessionFull(Exception):
+    """A session has as many events as it may have."""
 
 
 class Commit(Protocol):
@@ -74,31 +137,48 @@ class Worlds:
     """The worlds of all sessions.
 
     A session costs nothing until it is changed: until then it reads the one pristine world. Two sessions share the seed,
-    never a change.
+    never a change. Whatever reads a world finds done what was due by then.
     """
 
-    def __init__(self, log: EventLog, clock: Clock, seed: Seed, factories: Mapping[str, StateFactory]) -> None:
-        self.clock = clock
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        seed: Seed,
+        factories: Mapping[str, StateFactory],
+        *,
+        agendas: Sequence[Agenda] = (),
+        setting: ClockSetting = REAL,
+        sessions: Sessions | None = None,
+        most_events: int = MOST_EVENTS,
+    ) -> None:
         self.seed = seed
+        self.sessions = Sessions() if sessions is None else sessions
         self._log = log
+        self._clock = clock
         self._factories = factories
-        self.pristine = self._new()
+        self._agendas = agendas
+        self._setting = setting
+        self._most_events = most_events
         self._worlds: dict[str, World] = {}
+        self.pristine = self._new()
+        self.sessions.at_end(self._forget)
+
+    def now(self, world: World) -> datetime:
+        """The time in a world."""
+        return world.clock.now(self._clock.now())
+
+    def time_of(self, session: str) -> datetime:
+        """The time in a session, as far as this process knows it."""
+        return self.now(self._worlds.get(session, self.pristine))
 
     async def current(self, session: str) -> World:
-        """The session's world, caught up with its log. For reading only."""
+        """The session's world, caught up with its log and with the time. For reading only."""
         while True:
-            world = self._worlds.get(session, self.pristine)
-            position = world.position
-            events = await self._log.read(session, position)
-            if not events:
+            world = await self._read(session)
+            if world.due > self.now(world):
                 return world
-            if world is not self._worlds.get(session, self.pristine) or world.position != position:
-                continue  # another request reset the session, or caught up, while this one was reading
-            if world is self.pristine:
-                world = self._worlds[session] = self._new()
-            world.apply(events)
-            return world
+            await self._append_if_still(session, world.decide_due(self.seed), world.position)
 
     async def commit(self, session: str, decide: Decision[T]) -> tuple[World, T]:
         """Decide on the current world, append the events, and return the world that has them with the decision's result.
@@ -110,21 +190,20 @@ class Worlds:
             return await other.commit(self, session, decide)
         while True:
             world = await self.current(session)
-            events, result = decide(world, self.draft(world.position))
+            events, result = decide(world, self.draft(world))
             if not events:
                 return world, result
-            try:
-                await self._log.append(session, events, world.position)
-            except Conflict:
-                continue
-            return await self.current(session), result
+            if await self._append_if_still(session, events, world.position):
+                return await self.current(session), result
 
-    def draft(self, position: int) -> Draft:
-        """What a decision at a position needs."""
-        return Draft(self.seed, position, self.clock.now())
+    def draft(self, world: World, position: int | None = None) -> Draft:
+        """What a decision on a world needs. Its time is never before what has happened already."""
+        return Draft(self.seed, world.position if position is None else position, max(self.now(world), world.latest))
 
     async def append(self, session: str, events: Sequence[Event], position: int) -> None:
-        """Append events to a session's log; Conflict unless it is still at `position`."""
+        """Append events to a session's log; Conflict unless it is still at `position`, SessionFull if it has too many."""
+        if position + len(events) > self._most_events:
+            raise SessionFull(f"session {session} has its {self._most_events} events: reset it, or start with more --max-events")
         await self._log.append(session, events, position)
 
     async def pretend(self, session: str, events: Sequence[Event]) -> World:
@@ -133,10 +212,120 @@ class Worlds:
         world.apply([*await self._log.read(session, 0), *events])
         return world
 
+    async def move_clock(self, session: str, move: Callable[[World, datetime], ClockSetting]) -> World:
+        """Give a session another clock, after everything that falls due until then has happened, in order.
+
+        `move` makes of the world and wall time the new clock. Refusal if that would go back in time, beyond its end, or
+        over more than MOST_DUE events.
+        """
+        while True:
+            world = await self.current(session)
+            wall = self._clock.now()
+            clock = move(world, wall)
+            target = _within_calendar(clock, wall)
+            if target < max(world.latest, self.now(world)) and world.position:
+                raise Refusal(
+                    f"the world is at {max(world.latest, self.now(world)).isoformat()}: its time does not go back, reset it"
+                )
+            scratch = await self.pretend(session, ())
+            events: list[Event] = []
+            while scratch.due <= target:
+                following = scratch.decide_due(self.seed)
+                events += following
+                scratch.apply(following)
+                if len(events) > MOST_DUE:
+                    raise Refusal(
+                        f"more than {MOST_DUE} things would happen until {scratch.latest.isoformat()}: go in smaller steps"
+                    )
+            events.append(ClockMoved(at=target, clock=clock))
+            if await self._append_if_still(session, events, world.position):
+                return await self.current(session)
+
+    async def advance(self, session: str, span: timedelta) -> World:
+        """Move a session's clock on by a span; Refusal as with `move_clock`."""
+
+        def move(world: World, wall: datetime) -> ClockSetting:
+            try:
+                return world.clock.moved_to(max(self.now(world), world.latest) + span, wall)
+            except OverflowError:
+                raise Refusal("that is beyond the end of the calendar") from None
+
+        return await self.move_clock(session, move)
+
     async def reset(self, session: str) -> None:
-        """Back to the world that the seed gives."""
+        """Back to the world that the seed gives. Snapshots stay."""
+        await self._rewrite(session, ())
+
+    async def events(self, session: str, after: int = 0) -> Sequence[Event]:
+        """What has happened in a session after a position."""
+        await self.current(session)
+        return await self._log.read(session, after)
+
+    async def undo(self, session: str, count: int) -> Sequence[Event]:
+        """Take back the last events of a session, and return them; Refusal if it has not so many."""
+        world = await self._read(session)
+        if count > world.position:
+            raise Refusal(f"only {world.position} events have happened")
+        undone = await self._log.read(session, world.position - count)
+        await self._rewrite(session, (await self._log.read(session, 0))[: world.position - count])
+        return undone
+
+    async def restore(self, session: str, events: Sequence[Event]) -> World:
+        """Put a session where these events bring it, whatever has happened in it; Refusal if they cannot be applied."""
+        if len(events) > self._most_events:
+            raise Refusal(f"a session may have {self._most_events} events, these are {len(events)}")
+        scratch = self._new()
+        try:
+            scratch.apply(events)
+        except (AssertionError, ArithmeticError, LookupError, ValueError) as error:
+            raise Refusal(f"event {scratch.position + 1} cannot happen here: {error}") from None
+        await self._rewrite(session, events)
+        return await self._read(session)
+
+    async def _rewrite(self, session: str, events: Sequence[Event]) -> None:
         await self._log.truncate(session, 0)
         self._worlds.pop(session, None)
+        if session in self.sessions:
+            self.sessions.get(session).clear()
+        if events:
+            await self._log.append(session, events, 0)
+
+    async def _append_if_still(self, session: str, events: Sequence[Event], position: int) -> bool:
+        try:
+            await self.append(session, events, position)
+        except Conflict:
+            return False
+        return True
+
+    async def _read(self, session: str) -> World:
+        """The session's world, caught up with its log."""
+        while True:
+            world = self._worlds.get(session, self.pristine)
+            position = world.position
+            events = await self._log.read(session, position)
+            if not events:
+                return world
+            if world is not self._worlds.get(session, self.pristine) or world.position != position:
+                continue  # another request reset the session, or caught up, while this one was reading
+            if world is self.pristine:
+                self.sessions.get(session).changed = True
+                world = self._worlds[session] = self._new()
+            world.apply(events)
+            return world
+
+    def _forget(self, session: str) -> None:
+        self._worlds.pop(session, None)
+        self._log.forget(session)
 
     def _new(self) -> World:
-        return World({name: factory() for name, factory in self._factories.items()})
+        return World({name: factory() for name, factory in self._factories.items()}, self._agendas, self._setting)
+
+
+def _within_calendar(clock: ClockSetting, wall: datetime) -> datetime:
+    try:
+        moment = clock.now(wall)
+    except OverflowError:
+        moment = _NEVER
+    if not FIRST <= moment < LAST:
+        raise Refusal("clocks go from 1970 to the end of 9998")
+    return moment

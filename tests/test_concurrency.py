@@ -74,8 +74,9 @@ class Counted:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> tuple[()]:
         self.events.append(event)
+        return ()
 
 
 class OtherWriterFirst(MemoryLog):

@@ -30,7 +30,7 @@ from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.plans import LONG_NUMBER, AcceptedBodies
 from contract_tests.validation import Validator, is_uuid4
 from mock_server.assembly import Settings, assemble
-from mock_server.edge import MAX_BODY
+from mock_server.flexprice.provider import Flexprice
 
 ROOT = Path(__file__).parent.parent
 
@@ -369,7 +369,7 @@ def flexprice_calls(personas: dict[str, Any]) -> list[Call]:
         Call(None, target=f"/v1/wallets/{wallet['low']['id']}/"),
         Call(None, target=f"/v1/wallets/{wallet['low']['id']}/", method="PUT"),
         Call(None, target="/v1/wallets", method="OPTIONS"),
-        Call(None, target="/v1/wallets", method="POST", body="x" * MAX_BODY),
+        Call(None, target="/v1/wallets", method="POST", body="x" * Flexprice.max_body),
         Call(None, target="/v1/wallets/x", headers={"x-mock-session": "-"}),
     ]
     refused = [

@@ -561,9 +561,10 @@ class Notes:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> tuple[()]:
         """Keep it."""
         self.events.append(event)
+        return ()
 
 
 def test_worlds_share_a_log() -> None:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 
@@ -49,6 +50,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="break the contract in this way, in all sessions; repeatable (GET /_mock/defects lists them)",
     )
     serve.add_argument(
+        "--clock", default="real", metavar="CLOCK", help="time of all sessions: real, frozen:2026-11-21T09:00:00Z, or offset:7d"
+    )
+    serve.add_argument("--max-sessions", type=int, metavar="N", default=10_000, help="changed sessions that are kept at most")
+    serve.add_argument("--max-events", type=int, metavar="N", default=100_000, help="changes that a session may have")
+    serve.add_argument("--session-idle", metavar="TIME", default="1h", help="how long an unused session is kept")
+    serve.add_argument(
         "--control-token",
         metavar="TOKEN",
         default=none,
@@ -59,10 +66,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run(options: argparse.Namespace) -> int:
     # Starting makes a lot of objects that live as long as the process; collecting among them costs a tenth of the time.
     gc.disable()
+    from contract_tests.source import InputError
     from mock_server.assembly import PROVIDERS, Settings, assemble
+    from mock_server.clock import parse_clock
     from mock_server.serving import bind, serve
     from walletproof.banner import banner, is_loopback
+    from walletproof.units import at_least_one, seconds
 
+    try:
+        clock = parse_clock(options.clock)
+    except ValueError as error:
+        raise InputError(f"--clock: {error}") from None
     bound = bind(options.host, options.port)
     with bound:
         host, port = bound.getsockname()[:2]
@@ -77,6 +91,10 @@ def _run(options: argparse.Namespace) -> int:
             control_token=getattr(options, "control_token", None) or os.environ.get("WALLETPROOF_CONTROL_TOKEN"),
             exposed=not is_loopback(host),
             defects=tuple(dict.fromkeys(getattr(options, "defect", ()))),
+            clock=clock,
+            max_sessions=at_least_one("--max-sessions", options.max_sessions),
+            max_events=at_least_one("--max-events", options.max_events),
+            session_idle=timedelta(seconds=seconds("--session-idle", options.session_idle)),
         )
         mock = assemble(settings)
 

@@ -5,21 +5,32 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
+from contract_tests.durations import duration
 from contract_tests.source import InputError
 
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 7 * 24 * 3600.0  # what is longer no socket takes
 
 
 def seconds(flag: str, text: str) -> float:
     """`500ms`, `90s`, `5m`, `1h`, or a bare number of seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip(), re.ASCII)
-    value = float(match[1]) * _SECONDS[match[2] or ""] if match else -1.0
+    bare = re.fullmatch(r"\d+(?:\.\d+)?", text.strip(), re.ASCII)
+    try:
+        value = duration(text + "s" if bare else text).total_seconds()
+    except ValueError:
+        value = -1.0
     if value < 0 or (value == 0 and flag != "--settle"):
         raise InputError(f"{flag} {text}: expected a time such as 90s, 5m or 500ms")
     if value > _LONGEST:
         raise InputError(f"{flag} {text}: expected a time of at most a week")
     return value
+
+
+def at_least_one(flag: str, number: int) -> int:
+    """A count that is not zero."""
+    if number < 1:
+        raise InputError(f"{flag} {number}: expected at least 1")
+    return number
 
 
 def rate(text: str) -> float:

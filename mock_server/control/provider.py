@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -19,12 +19,14 @@ from contract_tests.contract import Contract
 from contract_tests.finding import Finding
 from contract_tests.source import InputError
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
+from mock_server.control.answers import error, json_answer
 from mock_server.defects.board import Board
 from mock_server.defects.catalogue import CATALOGUE
 from mock_server.defects.defect import Defect
 from mock_server.event_log import Event
+from mock_server.notice import Notice
 from mock_server.personas import Cast, Persona
-from mock_server.world import Worlds
+from mock_server.world import Refusal, Worlds
 
 _LOCAL_HOST = re.compile(rb"(([A-Za-z0-9-]+\.)?localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
@@ -32,8 +34,9 @@ _LOCAL_HOST = re.compile(rb"(([A-Za-z0-9-]+\.)?localhost|127\.0\.0\.1|\[::1\])(:
 class ControlState:
     """Controls keep nothing of their own in a world."""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> Iterable[Notice]:
         """Events of providers pass by."""
+        return ()
 
 
 class Control:
@@ -43,6 +46,7 @@ class Control:
     """
 
     name = "control"
+    max_body = 16 << 20  # a whole session may be sent in
 
     def __init__(
         self,
@@ -61,35 +65,42 @@ class Control:
         self._population = population
         self._token = token.encode() if token else None
         self._exposed = exposed
-        self.handlers: Mapping[str, Handler] = {
-            "health": self.health,
-            "personas": self.personas,
-            "member": self.member,
-            "resetSession": self.reset,
-            "defects": self.defects,
-            "sessionDefects": self.session_defects,
-            "putSessionDefects": self.put_session_defects,
-        }
+        self.handlers: Mapping[str, Handler] = {}
+        self.add(
+            {
+                "health": self.health,
+                "personas": self.personas,
+                "member": self.member,
+                "resetSession": self.reset,
+                "defects": self.defects,
+                "sessionDefects": self.session_defects,
+                "putSessionDefects": self.put_session_defects,
+            }
+        )
 
     def attach(self, worlds: Worlds) -> None:
         """Controls act on all sessions' worlds."""
         self._worlds = worlds
 
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        """Serve more controls; what a world refuses is a 409."""
+        self.handlers = {**self.handlers, **{operation: _refusing(handler) for operation, handler in handlers.items()}}
+
     def new_state(self) -> ControlState:
         """A world's part before any event."""
         return ControlState()
 
-    def before_routing(self, call: Call) -> Answer | None:
+    async def before_routing(self, call: Call) -> Answer | None:
         """Only requests that could not come from a foreign web page; HEAD and OPTIONS have no routes."""
         header = call.request.header
         host = header.get(b"host", b"")
         if self._token is None and not self._exposed and not _LOCAL_HOST.fullmatch(host):
-            return _error(
+            return error(
                 403, "foreign_host", "Controls answer to localhost and 127.0.0.1 only; set a control token for other names"
             )
         origin = header.get(b"origin")
         if origin is not None and origin.split(b"://", 1)[-1] != host:
-            return _error(403, "foreign_origin", "A page of another origin may not use the controls")
+            return error(403, "foreign_origin", "A page of another origin may not use the controls")
         if call.request.method in ("HEAD", "OPTIONS"):
             return self.unrouted(call, self.contract.methods_at(call.request.path))
         return None
@@ -99,24 +110,24 @@ class Control:
         if self._token is None:
             if self._exposed:
                 message = "This server listens beyond this machine: start it with --control-token to use the controls"
-                raise Refused(_error(403, "controls_off", message))
+                raise Refused(error(403, "controls_off", message))
             # The contract asks for a token; where the server has none, whatever stands there will do.
             call.request.add_header(b"x-control-token", b"none")
             return
         given = call.request.header.get(b"x-control-token", b"")
         if not hmac.compare_digest(given, self._token):
-            raise Refused(_error(401, "unauthorized", "Send the server's control token as X-Control-Token"))
+            raise Refused(error(401, "unauthorized", "Send the server's control token as X-Control-Token"))
 
     def refuse(self, call: Call, findings: list[Finding]) -> Answer | None:
         """400."""
-        return _error(400, "bad_request", "; ".join(f"{f.pointer}: {f.problem}" for f in findings)[:500])
+        return error(400, "bad_request", "; ".join(f"{f.pointer}: {f.problem}" for f in findings)[:500])
 
     def unrouted(self, call: Call, allowed: Sequence[str]) -> Answer:
         """404 with the list of controls, or 405."""
         if allowed:
-            return _error(405, "method_not_allowed", f"Use {' or '.join(allowed)}", [(b"allow", ", ".join(allowed).encode())])
+            return error(405, "method_not_allowed", f"Use {' or '.join(allowed)}", [(b"allow", ", ".join(allowed).encode())])
         known = ", ".join(f"{o.method} {o.path}" for o in self.contract.operations.values())
-        return _error(404, "not_found", f"No such control; there are {known}")
+        return error(404, "not_found", f"No such control; there are {known}")
 
     def redirect(self, call: Call, location: str) -> Answer:
         """A slash too many at the end."""
@@ -124,15 +135,19 @@ class Control:
 
     def too_large(self, call: Call, limit: int) -> Answer:
         """A body beyond what the mock reads."""
-        return _error(413, "too_large", f"The request body is larger than {limit} bytes", [(b"connection", b"close")])
+        return error(413, "too_large", f"The request body is larger than {limit} bytes", [(b"connection", b"close")])
 
     def bad_header(self, call: Call, header: str, problem: str) -> Answer:
         """The name of a mock session is no name."""
-        return _error(400, "bad_session", problem)
+        return error(400, "bad_session", problem)
 
     def failure(self, call: Call) -> Answer:
         """500."""
-        return _error(500, "internal_error", "The mock failed; its log says why")
+        return error(500, "internal_error", "The mock failed; its log says why")
+
+    def unavailable(self, call: Call, problem: str) -> Answer:
+        """503."""
+        return error(503, "no_room", problem)
 
     def headers(self, call: Call) -> list[Header]:
         """Nothing may keep or embed these."""
@@ -147,22 +162,22 @@ class Control:
             "population": self._population,
             "providers": list(self._casts),
         }
-        return _json(200, body)
+        return json_answer(200, body)
 
     async def personas(self, call: Call) -> Answer:
         """GET /_mock/personas"""
-        return _json(200, {"personas": [_body(persona) for cast in self._casts.values() for persona in cast.personas()]})
+        return json_answer(200, {"personas": [_body(persona) for cast in self._casts.values() for persona in cast.personas()]})
 
     async def member(self, call: Call) -> Answer:
         """GET /_mock/population/{provider}/{index}"""
         provider, index = call.request.path_params["provider"], int(call.request.path_params["index"])
         cast = self._casts.get(provider)
         if cast is None:
-            return _error(404, "not_found", f"No provider {provider!r}; there are {', '.join(self._casts)}")
+            return error(404, "not_found", f"No provider {provider!r}; there are {', '.join(self._casts)}")
         persona = cast.member(index)
         if persona is None:
-            return _error(404, "not_found", f"The population has {self._population} members; number them from 0")
-        return _json(200, _body(persona))
+            return error(404, "not_found", f"The population has {self._population} members; number them from 0")
+        return json_answer(200, _body(persona))
 
     async def reset(self, call: Call) -> Answer:
         """POST /_mock/sessions/{session}/reset"""
@@ -173,7 +188,7 @@ class Control:
 
     async def defects(self, call: Call) -> Answer:
         """GET /_mock/defects"""
-        return _json(200, {"defects": [_entry(defect) for defect in CATALOGUE.values()]})
+        return json_answer(200, {"defects": [_entry(defect) for defect in CATALOGUE.values()]})
 
     async def session_defects(self, call: Call) -> Answer:
         """GET /_mock/sessions/{session}/defects"""
@@ -184,8 +199,8 @@ class Control:
         names = orjson.loads(call.request.body)["defects"]
         try:
             return _names(self._board.put(call.request.path_params["session"], names))
-        except InputError as error:
-            return _error(404, "not_found", str(error))
+        except InputError as problem:
+            return error(404, "not_found", str(problem))
 
 
 def _body(persona: Persona) -> dict[str, Any]:
@@ -200,12 +215,14 @@ def _entry(defect: Defect) -> dict[str, Any]:
 
 
 def _names(defects: Sequence[Defect]) -> Answer:
-    return _json(200, {"defects": [defect.name for defect in defects]})
+    return json_answer(200, {"defects": [defect.name for defect in defects]})
 
 
-def _json(status: int, body: Any, headers: Sequence[Header] = ()) -> Answer:
-    return Answer(status, orjson.dumps(body), content_type=b"application/json", headers=headers)
+def _refusing(handler: Handler) -> Handler:
+    async def handle(call: Call) -> Answer:
+        try:
+            return await handler(call)
+        except Refusal as refusal:
+            return error(409, "refused", str(refusal))
 
-
-def _error(status: int, error: str, message: str, headers: Sequence[Header] = ()) -> Answer:
-    return _json(status, {"error": error, "message": message}, headers)
+    return handle

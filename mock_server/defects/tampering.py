@@ -31,7 +31,7 @@ class Tampering:
         hasty = self._any("hasty")
         while True:
             world = await worlds.current(session)
-            draft = worlds.draft(next(_hasty_ids) if hasty else world.position)
+            draft = worlds.draft(world, next(_hasty_ids) if hasty else None)
             events, result = decide(worlds.pristine if self._any("blind") else world, draft)
             if hasty:
                 await asyncio.sleep(HASTE)

@@ -14,7 +14,9 @@ STATUS = {
     "permission_denied": 403,
     "not_found": 404,
     "already_exists": 409,
+    "too_many_requests": 429,
     "internal_error": 500,
+    "service_unavailable": 503,
 }
 
 BAD_REQUEST = "The request is not in the format that this endpoint expects"

@@ -8,6 +8,7 @@ from datetime import datetime
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
+from mock_server.clock import milliseconds
 from mock_server.flexprice.answers import BAD_REQUEST, error_answer, json_answer
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.generations import generation_aware
@@ -16,7 +17,7 @@ from mock_server.flexprice.state import FlexpriceState
 from mock_server.flexprice.topups import Topups
 from mock_server.flexprice.transactions import Transactions
 from mock_server.flexprice.wallets import Wallets
-from mock_server.ids import Seed, Ulids
+from mock_server.ids import Seed
 from mock_server.personas import Persona
 from mock_server.world import Worlds
 
@@ -43,6 +44,7 @@ class Flexprice:
     """The provider. `attach` gives it the worlds, once they are made from its own opening."""
 
     name = "flexprice"
+    max_body = 1 << 20
 
     def __init__(
         self,
@@ -58,11 +60,10 @@ class Flexprice:
         self.opening = Opening(seed, fixtures, population, first_day)
         self.handlers: Mapping[str, Handler] = {}
         self._api_keys = frozenset(key.encode() for key in api_keys)
-        self._request_ids = Ulids(seed, "request ids")
 
     def attach(self, worlds: Worlds) -> None:
         """Make the handlers."""
-        self._clock = worlds.clock
+        self._worlds = worlds
         handlers = {
             **Wallets(worlds, self.opening).handlers,
             **Transactions(worlds, self.opening).handlers,
@@ -92,7 +93,7 @@ class Flexprice:
         """A world's part before any event."""
         return FlexpriceState(self.opening)
 
-    def before_routing(self, call: Call) -> Answer | None:
+    async def before_routing(self, call: Call) -> Answer | None:
         """OPTIONS is always 200; HEAD has no routes."""
         method = call.request.method
         if method == "OPTIONS":
@@ -156,11 +157,17 @@ class Flexprice:
         """500."""
         return error_answer("internal_error", "An unexpected error occurred")
 
+    def unavailable(self, call: Call, problem: str) -> Answer:
+        """503."""
+        return error_answer("service_unavailable", problem)
+
     def headers(self, call: Call) -> list[Header]:
         """Security headers, CORS, and the request's id: the client's own or a fresh ULID."""
         request_id = call.request.header.get(b"x-request-id")
         if not request_id:
-            request_id = self._request_ids.next(self._clock.milliseconds()).encode()
+            session = self._worlds.sessions.get(call.session)
+            at = milliseconds(self._worlds.time_of(call.session))
+            request_id = session.next_request_id(self._worlds.seed, at).encode()
         return [*_HEADERS, (b"x-request-id", request_id)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from mock_server.event_log import Event
 from mock_server.flexprice import ledger
@@ -18,6 +19,7 @@ from mock_server.flexprice.events import (
 from mock_server.flexprice.ledger import Account, RealTime
 from mock_server.flexprice.money import ZERO
 from mock_server.flexprice.opening import Opening
+from mock_server.notice import Notice
 from mock_server.world import World
 
 
@@ -55,13 +57,13 @@ class FlexpriceState:
         """The wallet that a key was used for; keys are unique over all wallets."""
         return self._keys.get(idempotency_key) or self.opening.idempotency_keys.get(idempotency_key)
 
-    def real_time(self, account: Account) -> RealTime:
-        """The real-time balance of an account."""
+    def real_time(self, account: Account, at: datetime) -> RealTime:
+        """The real-time balance of an account at a time."""
         wallet = account.wallet
         usage = self.opening.usage(wallet.customer_id).get(wallet.currency, ZERO)
         return ledger.real_time(wallet, usage, self.invoices(wallet.customer_id))
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> Iterable[Notice]:
         """Fold one event in."""
         match event:
             case WalletCreated(wallet=wallet):
@@ -72,7 +74,7 @@ class FlexpriceState:
                 account.record(row, consumed)
                 if row.idempotency_key:
                     self._keys[row.idempotency_key] = row.wallet_id
-                self._watch(account)
+                self._watch(account, event.at)
             case InvoiceCreated(invoice=invoice):
                 self._new_invoices.setdefault(invoice.customer_id, []).append(invoice)
             case WalletUpdated():
@@ -82,12 +84,13 @@ class FlexpriceState:
             case WalletTerminated(wallet_id=wallet_id):
                 account = self._own(wallet_id)
                 account.wallet = replace(account.wallet, wallet_status="closed", updated_at=event.at)
+        return ()
 
-    def _watch(self, account: Account) -> None:
+    def _watch(self, account: Account, at: datetime) -> None:
         """The alert state is evaluated right after every direct credit or debit."""
         wallet = account.wallet
         if account.transactions[-1].transaction_status == "completed":
-            state = ledger.alert_state(wallet.alert_settings, self.real_time(account).credit_balance, wallet.alert_state)
+            state = ledger.alert_state(wallet.alert_settings, self.real_time(account, at).credit_balance, wallet.alert_state)
             if state != wallet.alert_state:
                 account.wallet = replace(wallet, alert_state=state)
 

@@ -69,11 +69,11 @@ class Wallets:
         """GET /wallets/{id}/balance/real-time"""
         expanded = inputs.expand(call.request.query_first.get("expand"), (BREAKDOWN,)) if call.request.query_string else ()
         wallet_id = call.request.path_params["id"]
-        state = state_of(await self._worlds.current(call.session))
-        account = state.account(wallet_id)
+        world = await self._worlds.current(call.session)
+        account = state_of(world).account(wallet_id)
         if account is None:
             raise wallet_not_found(wallet_id)
-        return json_answer(200, self._balance_body(state, account, breakdown=bool(expanded)))
+        return json_answer(200, self._balance_body(world, account, breakdown=bool(expanded)))
 
     async def terminate(self, call: Call) -> Answer:
         """POST /wallets/{id}/terminate"""
@@ -123,10 +123,10 @@ class Wallets:
         customer = opening.customer(customer_id) if customer_id else opening.customer_by_external_id(lookup_key)
         if customer is None:
             raise refused("not_found", f"Customer {customer_id or lookup_key} was not found")
-        state = state_of(await self._worlds.current(call.session))
-        accounts = _active(state.accounts_of(customer.id))
+        world = await self._worlds.current(call.session)
+        accounts = _active(state_of(world).accounts_of(customer.id))
         if real_time:
-            return json_answer(200, [self._balance_body(state, account, breakdown=bool(expanded)) for account in accounts])
+            return json_answer(200, [self._balance_body(world, account, breakdown=bool(expanded)) for account in accounts])
         return json_answer(200, [wallet_body(a.wallet, self._tenant) | {"is_cached_fallback": False} for a in accounts])
 
     def _wallet_answer(self, world: World, wallet_id: str) -> Answer:
@@ -135,9 +135,10 @@ class Wallets:
             raise wallet_not_found(wallet_id)
         return json_answer(200, wallet_body(account.wallet, self._tenant))
 
-    def _balance_body(self, state: FlexpriceState, account: Account, *, breakdown: bool) -> dict[str, Any]:
+    def _balance_body(self, world: World, account: Account, *, breakdown: bool) -> dict[str, Any]:
         credits = ledger.breakdown(account) if breakdown else None
-        return balance_body(account, state.real_time(account), self._tenant, credits)
+        now = state_of(world).real_time(account, self._worlds.now(world))
+        return balance_body(account, now, self._tenant, credits)
 
     def _decide_create(self, world: World, draft: Draft, fields: inputs.Fields) -> tuple[list[Event], str]:
         state = state_of(world)

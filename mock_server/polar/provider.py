@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from mock_server.call import Answer, Call, Handler, Header
 from mock_server.clock import rfc3339
 from mock_server.event_log import Event
 from mock_server.ids import Seed
+from mock_server.notice import Notice
 from mock_server.personas import Persona
 from mock_server.polar import answers, parameters
 from mock_server.polar.fixtures import PolarFixtures
@@ -32,14 +33,16 @@ _BEARER = re.compile(rb"bearer +(.*)", re.IGNORECASE | re.DOTALL)
 class PolarState:
     """Polar's part of a world. No public operation changes anything."""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event) -> Iterable[Notice]:
         """Events of other providers pass by."""
+        return ()
 
 
 class Polar:
     """The provider."""
 
     name = "polar"
+    max_body = 1 << 20
 
     def __init__(self, contract: Contract, seed: Seed, fixtures: PolarFixtures, population: int) -> None:
         self.contract = contract
@@ -75,7 +78,7 @@ class Polar:
         """A world's part before any event."""
         return PolarState()
 
-    def before_routing(self, call: Call) -> Answer | None:
+    async def before_routing(self, call: Call) -> Answer | None:
         """Version, preflight and invalid tokens are judged before any route, in this order."""
         request = call.request
         header = request.header
@@ -129,6 +132,10 @@ class Polar:
     def failure(self, call: Call) -> Answer:
         """500, in plain text."""
         return Answer(500, b"Internal Server Error", content_type=b"text/plain; charset=utf-8")
+
+    def unavailable(self, call: Call, problem: str) -> Answer:
+        """503, in plain text like other failures."""
+        return Answer(503, problem.encode(), content_type=b"text/plain; charset=utf-8")
 
     def headers(self, call: Call) -> list[Header]:
         """Version and CORS."""

@@ -100,7 +100,7 @@ def modified_before_created(wallet: Object) -> None:
 @schema.after(GET)
 def modified_on_read(visit: Visit, response: Response) -> Response:
     """Reading a wallet modifies it: modified_at is the time of the request."""
-    now = max(visit.worlds.clock.now(), visit.memory.get("last", datetime.min.replace(tzinfo=UTC)))
+    now = max(visit.worlds.time_of(visit.call.session), visit.memory.get("last", datetime.min.replace(tzinfo=UTC)))
     return with_data(response, {**data_of(response), "modified_at": rfc3339(now)})
 
 

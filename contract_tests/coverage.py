@@ -7,6 +7,7 @@ from typing import Any
 
 from contract_tests.contract import Contract, Operation
 from contract_tests.exchange import content_type
+from contract_tests.references import resolved
 from contract_tests.results import Coverage
 from contract_tests.rules.observation import NO_JSON, Observation
 
@@ -129,16 +130,7 @@ class Seen:
         return properties
 
     def _resolved(self, node: Any) -> dict[str, Any]:
-        for _ in range(20):
-            if not isinstance(node, dict):
-                return {}
-            if "$ref" not in node:
-                return node
-            target: Any = self._contract.merged
-            for step in node["$ref"].removeprefix("#/").split("/"):
-                target = target[step.replace("~1", "/").replace("~0", "~")]
-            node = target
-        return {}
+        return resolved(self._contract.merged, node) if isinstance(node, dict) else {}
 
     def take(self, keys: Iterable[str], statuses: dict[str, int]) -> None:
         """Take over what another process has seen."""

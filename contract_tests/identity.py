@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote, quote_plus
 
@@ -56,7 +56,7 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     return pattern.sub(HIDDEN, text) if pattern else text
 
 
-@cache
+@lru_cache(maxsize=256)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
     """The longest first, so that no part of one is left."""
     spellings = {spelling for secret in secrets for spelling in _spellings(secret)}

@@ -18,7 +18,10 @@ import yaml
 type_of_number = Callable[[str], Any]
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 _MAX_DEPTH = 200
+_MAX_DIRECTIVES = 100  # the parser compares each with all before it
+_MAX_DIGITS = 1_000
 _MAX_NODES = 1_000_000  # aliases expand: a short file can describe a very large tree
 
 Pointer = tuple[str | int, ...]
@@ -38,14 +41,18 @@ def json_pointer(pointer: Iterable[str | int]) -> str:
 
 
 class _Loader(yaml.CSafeLoader):
-    """Refuses deep nesting while parsing: the C parser recurses, and would take the process with it."""
+    """Refuses more than `most` nodes, and deep nesting: the C parser recurses, and would take the process with it."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, most: int) -> None:
         super().__init__(stream)
         self._depth = 0
+        self._left = most
 
     def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:
         self._depth += 1
+        self._left -= 1
+        if self._left < 0:
+            raise yaml.YAMLError("more values than are taken")
         if self._depth > _MAX_DEPTH:
             raise yaml.YAMLError(f"nested more than {_MAX_DEPTH} deep")
         super().descend_resolver(current_node, current_index)
@@ -56,23 +63,31 @@ class _Loader(yaml.CSafeLoader):
 
 
 class Source:
-    """One YAML file: its `data` as plain Python, and the line of every part of it.
+    """One YAML file, or text that came in otherwise: its `data` as plain Python, and the line of every part of it.
 
-    Numbers with a fraction become `number` (float for documents, Decimal for money in fixtures); dates and
-    other YAML specials stay text. Duplicate keys, which YAML readers usually swallow, are errors.
+    `path` is what errors call it. Numbers with a fraction become `number` (float for documents, Decimal for money in
+    fixtures), whole ones `integer`; dates and other YAML specials stay text. Duplicate keys, which YAML readers usually
+    swallow, are errors.
     """
 
-    def __init__(self, path: Path, *, number: type_of_number = float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        text: str | None = None,
+        *,
+        number: type_of_number = float,
+        integer: type_of_number = int,
+        most_values: int = _MAX_NODES,
+    ) -> None:
         self.path = path
         self._number = number
+        self._integer = integer
+        self._most = most_values
         self._count = 0
+        if text is None:
+            text = _read(path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SourceError(f"{path}: cannot be read: {reason}") from None
-        try:
-            self._root = yaml.compose(text, Loader=_Loader)
+            self._root = _compose(text, 2 * most_values)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
@@ -104,7 +119,7 @@ class Source:
 
     def _plain(self, node: yaml.Node, pointer: Pointer) -> Any:
         self._count += 1
-        if self._count > _MAX_NODES or len(pointer) > _MAX_DEPTH:
+        if self._count > self._most or len(pointer) > _MAX_DEPTH:
             raise SourceError(f"{self.path}: too large or too deeply nested (are aliases expanding?)")
         if not isinstance(node, yaml.ScalarNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise self._at(node, pointer, f"YAML tag {node.tag!r} is not allowed: plain data only")
@@ -131,7 +146,9 @@ class Source:
             case "bool" if text.lower() in ("true", "false"):
                 return text.lower() == "true"
             case "int" if _INTEGER.fullmatch(text):
-                return int(text)
+                if len(text) > _MAX_DIGITS:
+                    raise self._at(node, pointer, f"a number of more than {_MAX_DIGITS} digits")
+                return self._integer(text)
             case "float":
                 try:
                     return self._number(text)
@@ -144,6 +161,26 @@ class Source:
 
     def _at(self, node: yaml.Node, pointer: Pointer, problem: str) -> SourceError:
         return SourceError(f"{self.path}:{node.start_mark.line + 1}: {json_pointer(pointer)}: {problem}")
+
+
+def _compose(text: str, most: int) -> yaml.Node | None:
+    """The nodes of a text; keys are some, too."""
+    if len(_DIRECTIVE.findall(text)) > _MAX_DIRECTIVES:
+        raise yaml.YAMLError(f"more than {_MAX_DIRECTIVES} lines begin with %")
+    loader = _Loader(text, most)
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+        return root
+    finally:
+        loader.dispose()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SourceError(f"{path}: cannot be read: {reason}") from None
 
 
 def exact_number(text: str) -> Decimal:

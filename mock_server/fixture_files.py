@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from contract_tests.source import Source, exact_number
+from contract_tests.source import Pointer, Source, exact_number
 from mock_server import faking
+from mock_server.clock import later
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,25 +57,48 @@ def moment(value: Moment) -> datetime:
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+_RELATIVE = re.compile(r"in (\d{1,9}) (minute|hour|day)s?")
+
+
+def _relative(value: Any) -> Any:
+    if isinstance(value, str) and (match := _RELATIVE.fullmatch(value)):
+        return timedelta(**{match[2] + "s": int(match[1])})
+    return value
+
+
+Expiry = Annotated[timedelta | datetime | date, BeforeValidator(_relative)]
+"""`in 3 days` counts from the start of the world's first day; anything else is a date or time."""
+
+
+def expiry(value: timedelta | Moment, first_day: datetime) -> datetime:
+    """When something expires, in UTC."""
+    return later(first_day, value) if isinstance(value, timedelta) else moment(value)
+
+
 def read_source(path: Path) -> Source:
     """A fixture file as data; numbers keep the digits they were written with."""
     return Source(path, number=exact_number)
 
 
-def parse(source: Source, model: type[M]) -> M:
-    """The file as `model`; SourceError names file, line, field, and what was expected."""
-    if not isinstance(source.data, dict):
-        raise source.error((), "expected a fixture file: a mapping that begins with `provider:`")
+def parse(source: Source, model: type[M], within: Pointer = ()) -> M:
+    """The file, or what stands in it at `within`, as `model`; SourceError names file, line, field, and what was expected."""
+    data = source.data
+    for step in within:
+        data = data[step]
+    if not isinstance(data, dict):
+        expected = "fields" if within else "a fixture file: a mapping that begins with `provider:`"
+        raise source.error(within, f"expected {expected}")
     try:
-        return model.model_validate(source.data)
+        return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        pointer = _in_data(source.data, first["loc"])
+        first = _telling(data, error.errors(include_url=False))
+        pointer = (*within, *_in_data(data, first["loc"], first["type"] == "missing"))
         got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {_short(first['input'])}"
         if first["type"] == "extra_forbidden":
             known = ", ".join(_fields_at(model, first["loc"][:-1]))
             raise source.error(pointer, f"unknown field {pointer[-1]!r}; known here: {known}") from None
-        raise source.error(pointer, f"{first['msg'][:1].lower()}{first['msg'][1:]}{got}") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise source.error(pointer, f"{problem[:1].lower()}{problem[1:]}{got}") from None
 
 
 def check_expressions(source: Source, locale: str) -> None:
@@ -97,13 +124,27 @@ def _check_node(source: Source, node: Any, pointer: tuple[str | int, ...], local
             raise source.error(pointer, str(error)) from None
 
 
-def _in_data(data: Any, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+def _telling(data: Any, errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The one of several complaints that says most.
+
+    A field may be missing because another one is spelled wrong; of what a value could have been, it is what it comes nearest to.
+    """
+    depths = {id(error): len(_in_data(data, error["loc"], False)) for error in errors}
+    first = errors[0]
+    shared = first["loc"][: depths[id(first)]]
+    branches = [error for error in errors if error["loc"][: len(shared)] == shared and len(error["loc"]) > len(shared)]
+    if len({error["loc"][len(shared)] for error in branches}) > 1:
+        return max(branches, key=lambda error: depths[id(error)])
+    return first
+
+
+def _in_data(data: Any, location: tuple[str | int, ...], missing: bool) -> tuple[str | int, ...]:
     """Pydantic's location without the steps that name models and not places in the file."""
     pointer = []
     for number, step in enumerate(location):
-        if isinstance(data, dict) and (step in data or number == len(location) - 1) and step != "[key]":
+        if isinstance(data, dict) and (step in data or (missing and number == len(location) - 1)) and step != "[key]":
             data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int):
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
             data = data[step]
         else:
             continue
@@ -126,7 +167,7 @@ def _within(annotation: Any, step: str | int) -> Any:
     if get_origin(annotation) in (dict, list):
         return get_args(annotation)[-1]
     models = _models_in(annotation)
-    tagged = [model for model in models if _tag(model) == step]
+    tagged = [model for model in models if step in (_tag(model), model.__name__) or f"{step}".endswith(f", {model.__name__}]")]
     return tagged[0] if tagged else _within(models[0], step)
 
 

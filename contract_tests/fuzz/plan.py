@@ -13,6 +13,7 @@ from contract_tests.contract import Contract, Operation
 from contract_tests.fuzz import bodies
 from contract_tests.fuzz.child import CHECK, PHASES
 from contract_tests.guard import Mode, is_safe
+from contract_tests.references import resolved
 
 _PLAIN_ID = re.compile(r"[\w.:@-]{1,200}")  # nothing that settings could take for anything but a text
 _MIX = 0.55  # share of the known ids among those that are tried
@@ -108,7 +109,7 @@ def _add_examples(
 ) -> None:
     found = {}
     for entry in (*item.get("parameters", ()), *spec.get("parameters", ())):  # the operation's own count for more
-        parameter = _resolved(document, entry)
+        parameter = _own(document, entry)
         found[parameter["in"], parameter["name"]] = parameter
     mine = list(found.values())
     for entry in mine:
@@ -141,7 +142,7 @@ def _add_links(document: dict[str, Any], contract: Contract) -> None:
         spec = document["paths"].get(operation.key[0], {}).get(operation.key[1]) if operation else None
         if spec is None or "200" not in spec["responses"]:
             continue
-        response = _resolved(document, spec["responses"]["200"])
+        response = _own(document, spec["responses"]["200"])
         links = {
             f"walletproof-{target}": {"operationId": target, "parameters": {"path.id": f"$response.body#{pointer}"}}
             for target in targets
@@ -166,7 +167,7 @@ def _settings(contract: Contract, plan: Plan, known: Known) -> str:
         path, method = operation.key
         parameters = contract.merged["paths"][path][method].get("parameters", ())
         for entry in (*contract.merged["paths"][path].get("parameters", ()), *parameters):
-            parameter = _resolved(contract.merged, entry)
+            parameter = _own(contract.merged, entry)
             name, ids = known.of(operation, parameter)
             if ids:
                 used[name] = ids
@@ -188,11 +189,6 @@ def _toml(value: str | list[str]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+def _own(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     """A copy of what a reference leads to, or of the node itself."""
-    while "$ref" in node:
-        target: Any = document
-        for step in node["$ref"].removeprefix("#/").split("/"):
-            target = target[step.replace("~1", "/").replace("~0", "~")]
-        node = target
-    return copy.deepcopy(node)
+    return copy.deepcopy(resolved(document, node))

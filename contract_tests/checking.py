@@ -164,7 +164,7 @@ def _contract(name: str, spec: Path | None, overlay: Path | None) -> Contract:
     shipped = data_folder(source.__file__, "openapi")
     if overlay is None and name in PROVIDERS:
         overlay = shipped / f"{name}.overlay.yaml"
-    return Contract.load(name, spec or shipped / f"{name}.yaml", overlay)
+    return Contract.load(name, spec or shipped / f"{name}.yaml", *([] if overlay is None else [overlay]))
 
 
 def _providers(wanted: Wanted, personas: list[dict[str, object]] | None) -> tuple[str, ...]:

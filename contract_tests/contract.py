@@ -44,9 +44,9 @@ class Operation:
 
 
 class Contract:
-    """What a provider promises: `Contract.load(name, document, overlay)`.
+    """What a provider promises: `Contract.load(name, document, overlay, ...)`.
 
-    `document` is the published one, `merged` has the overlay applied. `base_path` comes from the first server.
+    `document` is the published one, `merged` has the overlays applied, in order. `base_path` comes from the first server.
     `error_format` names the shape of the provider's errors (the overlay's `x-error-format`). `unrouted` stands for
     requests that reach no operation; what may be answered there is the overlay's `x-unrouted`.
     """
@@ -63,16 +63,18 @@ class Contract:
         self._merged = Validator(self._served(merged, {_UNROUTED_PATH: {"get": unrouted}}))
 
     @classmethod
-    def load(cls, name: str, document: Path, overlay: Path | None = None) -> Contract:
+    def load(cls, name: str, document: Path, *overlays: Path) -> Contract:
         """Read, merge and check; raises SourceError with file, line and pointer for whatever is wrong."""
         source = Source(document)
         _check_version(source)
-        if overlay is None:
+        if not overlays:
             _check_document(source, source.data, "this document")
             return cls(name, source.data, source.data)
         try:
-            merged = apply_overlay(source.data, Source(overlay))
-            _check_document(source, merged, f"this document with {overlay} applied")
+            merged = source.data
+            for overlay in overlays:
+                merged = apply_overlay(merged, Source(overlay))
+            _check_document(source, merged, f"this document with {' and '.join(map(str, overlays))} applied")
         except SourceError:
             # Whose fault is it? Checking the document alone every time would double what a start pays for checking.
             _check_document(source, source.data, "this document")
@@ -97,10 +99,15 @@ class Contract:
     def _findings(self, side: str, operation: Operation, judge: Callable[[Validator], list[Exception]]) -> list[Finding]:
         """What document and overlay complain of; what the document alone complains of too is of its level."""
         found = list(findings(judge(self._merged), side, operation.id, "overlay"))
-        if not found or operation is self.unrouted:
+        path, method = operation.key
+        if not found or method not in self.document["paths"].get(path, {}):
             return found
         published = {_where(f) for f in findings(judge(self._published), side, operation.id, "published")}
         return [replace(f, level="published") if _where(f) in published else f for f in found]
+
+    def operation_at(self, method: str, path: str) -> Operation | None:
+        """The operation that a method and a concrete path reach; None if none."""
+        return next((o for o in self._by_specificity if o.method == method and o.pattern.fullmatch(path)), None)
 
     def methods_at(self, path: str) -> list[str]:
         """The methods that operations offer at a concrete path, e.g. for an `Allow` header."""
@@ -113,8 +120,7 @@ class Contract:
         """
         paths: dict[str, Any] = {}
         schemes = self.merged.get("components", {}).get("securitySchemes", {})
-        # Routers take the first match: literal segments before templated ones, as OpenAPI has it.
-        for operation in sorted(self.operations.values(), key=_specificity):
+        for operation in self._by_specificity:
             path, method = operation.key
             original = self.merged["paths"][path][method]
             names = re.findall(r"\{([^}]+)\}", path)
@@ -133,6 +139,11 @@ class Contract:
             "paths": paths,
             "components": {"securitySchemes": {f"{self.name}.{name}": scheme for name, scheme in schemes.items()}},
         }
+
+    @cached_property
+    def _by_specificity(self) -> list[Operation]:
+        """Routers take the first match: literal segments before templated ones, as OpenAPI has it."""
+        return sorted(self.operations.values(), key=_specificity)
 
     @cached_property
     def _published(self) -> Validator:

@@ -18,6 +18,7 @@ import orjson
 from openapi_core.validation.schemas import oas30_read_schema_validators_factory, oas31_schema_validators_factory
 
 from contract_tests.exchange import Request, Response
+from contract_tests.references import resolved
 
 Check = Callable[[Any], bool]
 FormatCheck = Callable[[Any], bool]
@@ -141,15 +142,16 @@ class RequestPlan:
 class AcceptedBodies:
     """Bodies that were judged acceptable lately: the verdict depends on nothing but plan and bytes, so it holds.
 
-    Bounded in bytes; the oldest go first. Rejections are never remembered.
+    Bounded in bytes, of which each takes `besides` more than its body has; the oldest go first. Rejections are never remembered.
     """
 
-    __slots__ = ("_bodies", "_bytes")
+    __slots__ = ("_besides", "_bodies", "_bytes")
 
     LONGEST = 4_096
     CAPACITY = 4 << 20
 
-    def __init__(self) -> None:
+    def __init__(self, besides: int = 300) -> None:
+        self._besides = besides
         self._bodies: dict[tuple[object, bytes], None] = {}
         self._bytes = 0
 
@@ -161,10 +163,11 @@ class AcceptedBodies:
         size = len(key[1])
         if size > self.LONGEST or key in self._bodies:
             return
+        size += self._besides
         while self._bytes + size > self.CAPACITY:
             oldest = next(iter(self._bodies))
             del self._bodies[oldest]
-            self._bytes -= len(oldest[1])
+            self._bytes -= len(oldest[1]) + self._besides
         self._bodies[key] = None
         self._bytes += size
 
@@ -334,12 +337,7 @@ class Planner:
         return {"application/json": self._compile(content["application/json"].get("schema", {}))}
 
     def _resolve(self, node: dict[str, Any]) -> dict[str, Any]:
-        while "$ref" in node:
-            target: Any = self._document
-            for step in node["$ref"].removeprefix("#/").split("/"):
-                target = target[step.replace("~1", "/").replace("~0", "~")]
-            node = target
-        return node
+        return resolved(self._document, node)
 
     def _compile(self, schema: dict[str, Any]) -> Check:
         whole = {**self._translate(schema), "components": self._components}

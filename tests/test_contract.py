@@ -423,6 +423,22 @@ def test_unknown_status(contract: Contract) -> None:
     assert "418" in finding.problem
 
 
+def test_a_second_overlay_comes_after_the_first(tmp_path: Path) -> None:
+    """It finds what the first one made; what breaks a route that only it has is of level `overlay`; its faults are its own."""
+    more = "overlay: 1.0.0\ninfo: {title: More still, version: '1'}\nactions:\n"
+    extra = "{get: {operationId: extra, responses: {'200': {description: Fine.}}}}"
+    more += "  - target: $['x-unrouted'].responses\n    update: {'405': {description: Not so.}}\n"
+    more += f"  - target: $.paths\n    update: {{/extra: {extra}}}\n"
+    files = [write(tmp_path, DOCUMENT), write(tmp_path, OVERLAY, "one.yaml"), write(tmp_path, more, "two.yaml")]
+    contract = Contract.load("things", *files)
+    exchange = Exchange(Request("GET", "/extra"), Response(404, [], b""))
+
+    assert set(contract.merged["x-unrouted"]["responses"]) == {"404", "405"}
+    assert [f.level for f in contract.check_response(contract.operations["extra"], exchange)] == ["overlay"]
+    with pytest.raises(SourceError, match=r"two\.yaml:4: .*matches nothing"):
+        Contract.load("things", files[0], files[2])
+
+
 def test_a_status_that_the_overlay_adds_is_no_finding(tmp_path: Path) -> None:
     """What the overlay declares is allowed, though the document does not know it."""
     overlay = OVERLAY + "  - target: $.paths.*.get.responses\n    update:\n      '401': {description: No key.}\n"
@@ -595,7 +611,7 @@ def test_format_uuid4(tmp_path: Path, text: str, ok: bool) -> None:
 def test_shipped_contracts_load(name: str) -> None:
     """The documents in `openapi/` load with their overlays, and route with Connexion's version of OpenAPI."""
     overlay = ROOT / "openapi" / f"{name}.overlay.yaml"
-    contract = Contract.load(name, ROOT / "openapi" / f"{name}.yaml", overlay if overlay.exists() else None)
+    contract = Contract.load(name, ROOT / "openapi" / f"{name}.yaml", *([overlay] if overlay.exists() else []))
 
     assert next(iter(OpenAPIV30SpecValidator(contract.routing_view()).iter_errors()), None) is None
     assert contract.error_format == name

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from contract_tests.source import data_folder
 from mock_server import assembly, fixture_files
+from mock_server.clock import FIRST
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.members import MemberRows, Page
 from mock_server.flexprice.population import MAX_POPULATION, Population
@@ -91,16 +92,16 @@ def test_ids_of_others_are_not_found(population: Population, index: int, seed: i
 @settings(deadline=None)
 def test_every_polar_member_signs_in(index: int) -> None:
     """A member's token leads back to the member; one of another seed, or beyond the size, to nobody."""
-    own, small = PolarOpening(Seed(1), POLAR, SIZE), PolarOpening(Seed(1), POLAR, index)
+    own, small = PolarOpening(Seed(1), POLAR, SIZE, FIRST), PolarOpening(Seed(1), POLAR, index, FIRST)
     token, customer = own.member(index)
-    foreign, _ = PolarOpening(Seed(2), POLAR, SIZE).member(index)
-    session = own.session(token)
+    foreign, _ = PolarOpening(Seed(2), POLAR, SIZE, FIRST).member(index)
+    found = own.token(token)
 
-    assert session is not None
-    assert session.customer == customer
-    assert small.session(token) is None
-    assert own.session(foreign) is None
-    assert own.session(token[:-1] + ("0" if token[-1] != "0" else "1")) is None
+    assert found is not None
+    assert own.customer(found.customer) == customer
+    assert small.token(token) is None
+    assert own.token(foreign) is None
+    assert own.token(token[:-1] + ("0" if token[-1] != "0" else "1")) is None
 
 
 @pytest.mark.parametrize("index", [0, 4_999_999, SIZE - 1])
@@ -131,7 +132,7 @@ def test_ids_beyond_the_population_are_404(large: Mock, client: httpx.Client) ->
     portal = f"{large.url}/v1/customer-portal/wallets/"
     listed = httpx.get(portal, headers={"authorization": f"Bearer {member['token']}"}).raise_for_status().json()
     assert {item["id"] for item in listed["items"]} == {v for name, v in member["ids"].items() if name.startswith("wallet")}
-    stranger, _ = PolarOpening(Seed(2), POLAR, SIZE).member(7)
+    stranger, _ = PolarOpening(Seed(2), POLAR, SIZE, FIRST).member(7)
     assert httpx.get(portal, headers={"authorization": f"Bearer {stranger}"}).status_code == 401
 
 

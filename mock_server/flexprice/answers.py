@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from mock_server.call import Answer, Header, Refused
+from mock_server.json_bytes import json_bytes
 
 STATUS = {
     "validation_error": 400,
@@ -24,7 +23,7 @@ BAD_REQUEST = "The request is not in the format that this endpoint expects"
 
 def json_answer(status: int, body: Any, headers: tuple[Header, ...] = ()) -> Answer:
     """An answer in JSON, labelled as the live server does."""
-    return Answer(status, orjson.dumps(body), content_type=b"application/json; charset=utf-8", headers=headers)
+    return Answer(status, json_bytes(body), content_type=b"application/json; charset=utf-8", headers=headers)
 
 
 def error_answer(code: str, message: str, *, status: int | None = None, headers: tuple[Header, ...] = ()) -> Answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import total_ordering
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from mock_server.flexprice import inputs, money
 from mock_server.flexprice.answers import invalid
@@ -169,10 +169,12 @@ def _like(value: Any, name: str) -> Any:
         raise invalid(f"filters: {str(value)[:50]!r} does not fit the column {name}") from None
 
 
-_TYPES: dict[str, type] = {
-    name: Decimal if "Decimal" in str(f.type) else datetime if "datetime" in str(f.type) else int if "int" in str(f.type) else str
-    for name, f in Transaction.__dataclass_fields__.items()
-}
+def _type(hint: Any) -> type:
+    """What a column of this type is compared as."""
+    return next((kind for kind in (Decimal, datetime, int) if hint is kind or kind in get_args(hint)), str)
+
+
+_TYPES = {name: _type(hint) for name, hint in get_type_hints(Transaction).items()}
 
 
 def _text(value: Any) -> str:

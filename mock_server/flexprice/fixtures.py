@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from mock_server.fixture_files import Currency, FixtureModel, Moment, Money
+from mock_server.fixture_files import Currency, Expiry, FixtureModel, Moment, Money
 from mock_server.flexprice.entities import (
     CreditReason,
     DebitReason,
     PriceType,
     TransactionStatus,
+    Unit,
     WalletStatus,
     WalletType,
 )
 from mock_server.ids import ULID
 
-_RELATIVE = re.compile(r"in (\d+) (minute|hour|day)s?")
+_COOLDOWN = re.compile(r"(\d{1,9}) (second|minute|hour|day)s?", re.ASCII)
 
 
-def _expiry(value: Any) -> Any:
-    """`in 3 days` counts from the start of the world's first day; anything else is a date or time."""
-    if isinstance(value, str) and (match := _RELATIVE.fullmatch(value)):
-        return timedelta(**{match[2] + "s": int(match[1])})
-    return value
+def _cooldown(value: Any) -> Any:
+    """`30 minutes`, as the provider's number and unit."""
+    if not isinstance(value, str):
+        return value
+    match = _COOLDOWN.fullmatch(value)
+    if not match:
+        raise ValueError("expected a number of seconds, minutes, hours or days, such as `1 day`")
+    return {"value": int(match[1]), "unit": match[2]}
 
 
 def _id(prefix: str) -> AfterValidator:
@@ -45,7 +48,6 @@ ONE = Decimal(1)
 Rate = Annotated[Money, Field(gt=0, lt=100_000, decimal_places=5)]
 Positive = Annotated[Money, Field(gt=0)]
 NotNegative = Annotated[Money, Field(ge=0)]
-Expiry = Annotated[timedelta | datetime | date, BeforeValidator(_expiry)]
 
 
 class InvoiceLine(FixtureModel):
@@ -65,6 +67,13 @@ class InvoiceFixture(FixtureModel):
     usage_lines: list[InvoiceLine] = []
 
 
+class UsageRateFixture(FixtureModel):
+    """Usage that accrues with time, in money."""
+
+    amount: NotNegative
+    per: Unit
+
+
 class CustomerFixture(FixtureModel):
     """Who owns wallets."""
 
@@ -75,6 +84,7 @@ class CustomerFixture(FixtureModel):
     address: dict[Literal["line1", "line2", "city", "state", "postal_code", "country"], str] = {}
     metadata: dict[str, str] = {}
     usage: dict[Currency, NotNegative] = {}
+    usage_rate: dict[Currency, UsageRateFixture] = {}
     unpaid_invoices: list[InvoiceFixture] = []
 
 
@@ -134,6 +144,13 @@ class AlertFixture(FixtureModel):
     info: ThresholdFixture | None = None
 
 
+class CooldownFixture(FixtureModel):
+    """The least time between two automatic top-ups."""
+
+    value: Annotated[int, Field(gt=0, le=1_000_000_000)]
+    unit: Unit
+
+
 class AutoTopupFixture(FixtureModel):
     """Automatic top-up, in credits."""
 
@@ -141,6 +158,7 @@ class AutoTopupFixture(FixtureModel):
     threshold: NotNegative
     amount: Positive
     invoicing: bool = False
+    cooldown: Annotated[CooldownFixture | None, BeforeValidator(_cooldown)] = None
 
 
 class WalletFixture(FixtureModel):
@@ -177,11 +195,33 @@ class TemplateFixture(WalletFixture):
 
     @model_validator(mode="after")
     def _is_plain(self) -> Self:
-        if self.customer.id or self.customer.external_id or self.customer.unpaid_invoices:
-            raise ValueError("a customer in the population has no id, external_id or unpaid_invoices of its own")
+        if self.customer.id or self.customer.external_id or self.customer.unpaid_invoices or self.customer.usage_rate:
+            raise ValueError("a customer in the population has no id, external_id, unpaid_invoices or usage_rate of its own")
         if any(row.at or getattr(row, "expires", None) or row.idempotency_key for row in self.transactions):
             raise ValueError("transactions in the population have no `at`, `expires` or `idempotency_key`")
         return self
+
+
+class BonusSlabFixture(FixtureModel):
+    """What a purchase of at least `from` credits gets on top: `flat` credits, or `percent` of what was bought."""
+
+    from_: Annotated[Positive, Field(alias="from")]
+    flat: NotNegative = ZERO
+    percent: Annotated[NotNegative, Field(le=1000)] = ZERO
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.flat) == bool(self.percent):
+            raise ValueError("expected either `flat:` or `percent:`, more than 0")
+        return self
+
+
+class TenantFixture(FixtureModel):
+    """What the tenant has decided for all wallets."""
+
+    alerts: AlertFixture = AlertFixture(enabled=False, critical=ThresholdFixture(threshold=ZERO))
+    auto_complete_invoices: bool = False
+    bonus_slabs: Annotated[list[BonusSlabFixture], Field(max_length=100)] = []
 
 
 class FlexpriceFixtures(FixtureModel):
@@ -189,6 +229,7 @@ class FlexpriceFixtures(FixtureModel):
 
     provider: Literal["flexprice"]
     locale: str = "en_US"
+    tenant: TenantFixture = TenantFixture()
     customers: dict[str, CustomerFixture]
     personas: dict[str, PersonaFixture]
     population: list[TemplateFixture] = []

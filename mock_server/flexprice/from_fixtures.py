@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
-from mock_server.fixture_files import moment
+from mock_server.fixture_files import expiry
 from mock_server.flexprice import ledger
-from mock_server.flexprice.entities import AlertSettings, AutoTopup, Customer, Threshold, Transaction, Wallet
-from mock_server.flexprice.fixtures import CreditFixture, CustomerFixture, ThresholdFixture, WalletFixture
+from mock_server.flexprice.entities import (
+    AlertSettings,
+    AutoTopup,
+    BonusSlab,
+    Cooldown,
+    Customer,
+    TenantSettings,
+    Threshold,
+    Transaction,
+    Wallet,
+)
+from mock_server.flexprice.fixtures import (
+    AlertFixture,
+    AutoTopupFixture,
+    CreditFixture,
+    CustomerFixture,
+    TenantFixture,
+    ThresholdFixture,
+    WalletFixture,
+)
 from mock_server.flexprice.ledger import Account
 
 Text = Callable[[str], str]
@@ -33,13 +51,29 @@ def wallet_of(wallet_id: str, customer_id: str, fixture: WalletFixture, created:
         name=name if fixture.name is None else fake(fixture.name),
         description=fake(fixture.description),
         metadata={key: fake(value) for key, value in fixture.metadata.items()},
-        auto_topup=AutoTopup(topup.enabled, topup.threshold, topup.amount, topup.invoicing) if topup else None,
+        auto_topup=auto_topup_of(topup) if topup else None,
         allowed_price_types=price_types if fixture.allowed_price_types is None else tuple(fixture.allowed_price_types),
-        alert_settings=AlertSettings(
-            alerts.enabled, _threshold(alerts.critical), _threshold(alerts.warning), _threshold(alerts.info)
-        )
-        if alerts
-        else None,
+        alert_settings=alerts_of(alerts) if alerts else None,
+    )
+
+
+def alerts_of(fixture: AlertFixture) -> AlertSettings:
+    """The alert settings that a fixture describes."""
+    return AlertSettings(fixture.enabled, _threshold(fixture.critical), _threshold(fixture.warning), _threshold(fixture.info))
+
+
+def auto_topup_of(fixture: AutoTopupFixture) -> AutoTopup:
+    """The automatic top-up that a fixture describes."""
+    cooldown = Cooldown(fixture.cooldown.value, fixture.cooldown.unit) if fixture.cooldown else None
+    return AutoTopup(fixture.enabled, fixture.threshold, fixture.amount, fixture.invoicing, cooldown)
+
+
+def tenant_settings_of(fixture: TenantFixture) -> TenantSettings:
+    """The tenant's settings that a fixture file describes."""
+    return TenantSettings(
+        alerts=alerts_of(fixture.alerts),
+        auto_complete_invoices=fixture.auto_complete_invoices,
+        bonus_slabs=tuple(BonusSlab(slab.from_, slab.flat, slab.percent) for slab in fixture.bonus_slabs),
     )
 
 
@@ -51,7 +85,7 @@ def record_row(account: Account, row: object, row_id: str, at: datetime, fake: T
             amount=row.credit,
             reason=row.reason,
             pending=row.status != "completed",
-            expiry_date=_expiry(row.expires, first_day),
+            expiry_date=expiry(row.expires, first_day) if row.expires is not None else None,
             priority=row.priority,
             idempotency_key=row.idempotency_key,
             description=fake(row.description),
@@ -83,15 +117,8 @@ def customer_of(customer_id: str, external_id: str, fixture: CustomerFixture, cr
         created_at=created,
         address={part: fake(text) for part, text in fixture.address.items()},
         metadata={key: fake(value) for key, value in fixture.metadata.items()},
-        usage=fixture.usage,
     )
 
 
 def _threshold(fixture: ThresholdFixture | None) -> Threshold | None:
     return Threshold(fixture.condition, fixture.threshold) if fixture else None
-
-
-def _expiry(value: timedelta | datetime | date | None, first_day: datetime) -> datetime | None:
-    if value is None:
-        return None
-    return first_day + value if isinstance(value, timedelta) else moment(value)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from mock_server.call import Call
-from mock_server.flexprice import money
+from mock_server.flexprice import ledger, money
 from mock_server.flexprice.answers import invalid
 from mock_server.flexprice.entities import Wallet
 
@@ -65,11 +65,10 @@ def stored_rate(value: Decimal, name: str) -> Decimal:
         raise invalid(f"{name} has more digits than can be stored") from None
 
 
-def check_room(wallet: Wallet, incoming: Decimal, name: str) -> None:
+def check_room(wallet: Wallet, incoming: Decimal, name: str, *, invoiced: bool = False) -> None:
     """Refuse credits that would take a balance, or the price of the credits, beyond what can be kept."""
-    credits = stored(wallet.credit_balance + incoming, name)
-    stored(money.multiply(credits, wallet.conversion_rate), name)
-    stored(money.multiply(incoming, wallet.topup_conversion_rate), name)
+    if not ledger.has_room(wallet, incoming, invoiced=invoiced):
+        raise invalid(f"{name} has more digits than can be stored")
 
 
 def moment(text: str | None, name: str) -> datetime | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from mock_server.clock import later, rfc3339
 from mock_server.flexprice import money
 from mock_server.flexprice.entities import (
     AlertSettings,
@@ -24,6 +25,9 @@ from mock_server.flexprice.entities import (
 from mock_server.flexprice.money import ZERO
 
 PURCHASED = ("PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT")
+
+SWEEP_DELAY = timedelta(hours=6)
+SWEEP_EVERY = timedelta(minutes=15)
 
 
 class InsufficientCredits(Exception):
@@ -45,7 +49,7 @@ class Account:
         return Account(self.wallet, self.transactions)
 
     def record(self, transaction: Transaction, consumed: Mapping[str, Decimal]) -> None:
-        """Append a row; a completed one becomes the wallet's balance."""
+        """Append a row; a completed one becomes the wallet's balance, but what was bought on invoice adds its amount to it."""
         if consumed:
             self.transactions = [
                 replace(row, credits_available=consumed[row.id], updated_at=transaction.created_at) if row.id in consumed else row
@@ -53,13 +57,34 @@ class Account:
             ]
         self.transactions.append(transaction)
         if transaction.transaction_status == "completed":
-            credits = transaction.credit_balance_after
-            self.wallet = replace(
-                self.wallet,
-                credit_balance=credits,
-                balance=money.store(money.multiply(credits, self.wallet.conversion_rate)),
-                updated_at=transaction.created_at,
-            )
+            self._move_balance(transaction)
+
+    def revise(self, transaction: Transaction) -> None:
+        """Put a row in the place of its earlier self; one that is completed now adds its amount to the wallet's balance."""
+        earlier = self.row(transaction.id)
+        assert earlier is not None, f"an event speaks of {transaction.id}, which never existed"
+        self.transactions = [transaction if row is earlier else row for row in self.transactions]
+        if earlier.transaction_status == "pending" and transaction.transaction_status == "completed":
+            self._move_balance(transaction)
+
+    def row(self, transaction_id: str) -> Transaction | None:
+        """A row by id."""
+        return next((row for row in reversed(self.transactions) if row.id == transaction_id), None)
+
+    def bought_on_invoice(self, row: Transaction) -> bool:
+        """Whether a row is a purchase on invoice, or the bonus of one."""
+        if row.transaction_reason == "PURCHASED_CREDIT_BONUS":
+            parent = self.row(row.parent_transaction_id)
+            return parent is not None and self.bought_on_invoice(parent)
+        return row.transaction_reason == "PURCHASED_CREDIT_INVOICED"
+
+    def _move_balance(self, row: Transaction) -> None:
+        wallet, credits = self.wallet, row.credit_balance_after
+        if wallet.topup_conversion_rate != wallet.conversion_rate and self.bought_on_invoice(row):
+            balance = wallet.balance + row.amount
+        else:
+            balance = money.multiply(credits, wallet.conversion_rate)
+        self.wallet = replace(wallet, credit_balance=credits, balance=money.store(balance), updated_at=row.updated_at)
 
 
 def defaults(wallet_type: WalletType, currency: str) -> tuple[str, tuple[PriceType, ...]]:
@@ -89,8 +114,7 @@ def credit(wallet: Wallet, transaction_id: str, incoming: Credit, at: datetime) 
     """The row that brings credits in, priced with the top-up rate."""
     before = wallet.credit_balance
     after = before if incoming.pending else money.store(before + incoming.amount)
-    # A credit first repays what the wallet is overdrawn by; a pending one cannot.
-    available = incoming.amount if before >= 0 else max(ZERO, after)
+    available = _available(incoming.amount, before, after)
     return Transaction(
         id=transaction_id,
         wallet_id=wallet.id,
@@ -118,6 +142,38 @@ def credit(wallet: Wallet, transaction_id: str, incoming: Credit, at: datetime) 
     )
 
 
+def _available(amount: Decimal, before: Decimal, after: Decimal) -> Decimal:
+    """What there is of a credit once it has repaid what the wallet was overdrawn by; a pending one cannot repay."""
+    return amount if before >= 0 else max(ZERO, after)
+
+
+def completed(wallet: Wallet, row: Transaction, at: datetime) -> Transaction:
+    """A pending row once it is paid: it comes after everything that happened meanwhile."""
+    before = wallet.credit_balance
+    after = money.store(before + row.credit_amount)
+    return replace(
+        row,
+        transaction_status="completed",
+        credit_balance_before=before,
+        credit_balance_after=after,
+        credits_available=_available(row.credit_amount, before, after),
+        updated_at=at,
+    )
+
+
+def has_room(wallet: Wallet, incoming: Decimal, *, invoiced: bool = False) -> bool:
+    """Whether a wallet can hold so many credits more, and their price can be stored."""
+    try:
+        amount = money.store(money.multiply(incoming, wallet.topup_conversion_rate))
+        credits = money.store(wallet.credit_balance + incoming)
+        money.store(money.multiply(credits, wallet.conversion_rate))
+        if invoiced:
+            money.store(wallet.balance + amount)
+    except money.TooLarge:
+        return False
+    return True
+
+
 def debit(
     account: Account,
     transaction_id: str,
@@ -131,9 +187,9 @@ def debit(
 ) -> tuple[Transaction, dict[str, Decimal]]:
     """The row that takes credits out, priced with the conversion rate, and what is left of the credits it consumed.
 
-    InsufficientCredits unless enough may be consumed; only a manual debit may overdraw.
+    InsufficientCredits unless enough may be consumed; only a manual debit may overdraw, and TooLarge if it does so beyond what
+    can be stored.
     """
-    wallet = account.wallet
     left = amount
     consumed: dict[str, Decimal] = {}
     for row in consumable(account, at):
@@ -144,10 +200,64 @@ def debit(
         left -= taken
     if left > 0 and reason != "MANUAL_BALANCE_DEBIT":
         raise InsufficientCredits
+    if left > 0:
+        _check_overdraft(account, amount, consumed)
+    row = _debit_row(account.wallet, transaction_id, amount, reason, at, consumed, idempotency_key, description, metadata)
+    return row, consumed
+
+
+def swept(
+    account: Account, transaction_id: str, credit_row: Transaction, at: datetime, *, idempotency_key: str
+) -> tuple[Transaction, dict[str, Decimal]]:
+    """The row that writes off what is left of one expired credit, and of that alone."""
+    assert credit_row.expiry_date is not None
+    consumed = {credit_row.id: ZERO}
+    about = {"expired_transaction_id": credit_row.id, "expiry_date": rfc3339(credit_row.expiry_date)}
+    amount = credit_row.credits_available
+    row = _debit_row(
+        account.wallet, transaction_id, amount, "CREDIT_EXPIRED", at, consumed, idempotency_key, "Credits have expired", about
+    )
+    return row, consumed
+
+
+def sweep_time(row: Transaction) -> datetime | None:
+    """When what is left of a credit is written off: at the first quarter of an hour at least six hours after it expired."""
+    if row.type != "credit" or row.transaction_status != "completed" or row.credits_available <= 0 or row.expiry_date is None:
+        return None
+    at = max(later(row.expiry_date, SWEEP_DELAY), row.updated_at)  # paid for later than that, it is swept then
+    past = timedelta(minutes=at.minute, seconds=at.second, microseconds=at.microsecond) % SWEEP_EVERY
+    return later(at, SWEEP_EVERY - past) if past else at
+
+
+def _check_overdraft(account: Account, amount: Decimal, consumed: Mapping[str, Decimal]) -> None:
+    """An overdrawn wallet must be able to lose its expired credits as well."""
+    expired = sum(
+        (
+            consumed.get(row.id, row.credits_available)
+            for row in account.transactions
+            if row.type == "credit" and row.transaction_status == "completed"
+        ),
+        ZERO,
+    )
+    least = money.store(account.wallet.credit_balance - amount - expired)
+    money.store(money.multiply(least, account.wallet.conversion_rate))
+
+
+def _debit_row(
+    wallet: Wallet,
+    transaction_id: str,
+    amount: Decimal,
+    reason: DebitReason,
+    at: datetime,
+    consumed: Mapping[str, Decimal],
+    idempotency_key: str,
+    description: str,
+    metadata: Mapping[str, str] | None,
+) -> Transaction:
     details = dict(metadata or {})
     if consumed:
         details["consumed_credit_tx_ids"] = ",".join(consumed)
-    row = Transaction(
+    return Transaction(
         id=transaction_id,
         wallet_id=wallet.id,
         customer_id=wallet.customer_id,
@@ -169,7 +279,6 @@ def debit(
         description=description,
         metadata=details,
     )
-    return row, consumed
 
 
 def consumable(account: Account, at: datetime) -> list[Transaction]:
@@ -210,7 +319,7 @@ def real_time(wallet: Wallet, usage: Decimal, invoices: Iterable[Invoice]) -> Re
     if wallet.wallet_type == "POST_PAID":
         return RealTime(wallet.balance, money.divide(wallet.balance, wallet.conversion_rate), ZERO, ZERO)
     allowed = wallet.allowed_price_types or ()
-    counted = usage if not allowed or "USAGE" in allowed or "ALL" in allowed else ZERO
+    counted = usage if counts_usage(wallet) else ZERO
     total = due = paid = ZERO
     for invoice in invoices:
         if invoice.currency == wallet.currency:
@@ -220,6 +329,22 @@ def real_time(wallet: Wallet, usage: Decimal, invoices: Iterable[Invoice]) -> Re
     pending = counted + total if "ALL" in allowed or "FIXED" in allowed else counted + due - paid
     balance = wallet.balance - pending
     return RealTime(balance, money.divide(balance, wallet.conversion_rate), pending, due)
+
+
+def counts_usage(wallet: Wallet) -> bool:
+    """Whether its customer's usage is taken from a wallet's real-time balance."""
+    allowed = wallet.allowed_price_types
+    return (
+        wallet.wallet_status == "active"
+        and wallet.wallet_type == "PRE_PAID"
+        and (not allowed or "USAGE" in allowed or "ALL" in allowed)
+    )
+
+
+def effective_alerts(wallet: Wallet, tenants: AlertSettings) -> AlertSettings:
+    """A wallet's own alert settings if they have a threshold, else the tenant's."""
+    own = wallet.alert_settings
+    return own if own is not None and (own.critical or own.warning or own.info) else tenants
 
 
 def breakdown(account: Account) -> dict[str, str]:
@@ -234,9 +359,9 @@ def breakdown(account: Account) -> dict[str, str]:
     return {"purchased": money.wire(purchased), "free": money.wire(free)}
 
 
-def alert_state(settings: AlertSettings | None, credits: Decimal, current: AlertState) -> AlertState:
-    """The state that a real-time credit balance puts a wallet in; unchanged unless its own settings are enabled."""
-    if settings is None or not settings.alert_enabled:
+def alert_state(settings: AlertSettings, credits: Decimal, current: AlertState) -> AlertState:
+    """The state that a real-time credit balance puts a wallet in; unchanged unless the settings are enabled."""
+    if not settings.alert_enabled:
         return current
     levels: list[tuple[AlertState, Threshold | None]] = [
         ("in_alarm", settings.critical),

@@ -7,7 +7,10 @@ digits, rounds half away from zero, and writes decimals without exponent, leadin
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Context, Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)  # half up in magnitude: half away from zero
 _MONEY = Decimal("1e-9")
@@ -20,6 +23,29 @@ _INPUT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+TINIEST = _MONEY
+MOST = _MONEY_LIMIT - TINIEST
+"""The most money, or credits, that can be stored."""
+
+
+def _writable(number: Decimal) -> Decimal:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -40 or (number and number.adjusted() > 40):
+        raise ValueError("expected a decimal of at most 41 digits before the point and 40 after it")
+    return number
+
+
+Number = Annotated[Decimal, AfterValidator(_writable)]
+"""Any decimal that can be written out, also where it is read from a file."""
+
+Stored = Annotated[Number, Field(gt=-_MONEY_LIMIT, lt=_MONEY_LIMIT)]
+"""Money or credits as the database can keep them."""
+
+Positive = Annotated[Stored, Field(ge=0)]
+"""The same, never negative."""
+
+Rate = Annotated[Number, Field(gt=0, lt=_RATE_LIMIT)]
+"""A conversion rate."""
 
 
 class TooLarge(ValueError):
@@ -58,6 +84,16 @@ def store_rate(rate: Decimal) -> Decimal:
 def multiply(amount: Decimal, rate: Decimal) -> Decimal:
     """A product, exact."""
     return _EXACT.multiply(amount, rate)
+
+
+def subtract(amount: Decimal, less: Decimal) -> Decimal:
+    """A difference, exact."""
+    return _EXACT.subtract(amount, less)
+
+
+def round_up(amount: Decimal) -> Decimal:
+    """To nine decimals, never less."""
+    return amount.quantize(_MONEY, ROUND_CEILING, _EXACT)
 
 
 def divide(amount: Decimal, rate: Decimal) -> Decimal:

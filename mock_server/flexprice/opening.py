@@ -5,23 +5,25 @@ Everything is a pure function of (seed, id) and of the world's first day, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cache, cached_property
 
 from contract_tests.source import Pointer, Source
 from mock_server.clock import milliseconds
 from mock_server.faking import Fake
 from mock_server.fixture_files import moment
-from mock_server.flexprice import ledger
+from mock_server.flexprice import ledger, money
+from mock_server.flexprice.crossings import next_look
 from mock_server.flexprice.entities import Customer, Invoice
-from mock_server.flexprice.fixtures import FlexpriceFixtures, PersonaFixture, WalletFixture
-from mock_server.flexprice.from_fixtures import Text, customer_of, record_row, wallet_of
+from mock_server.flexprice.fixtures import CreditFixture, DebitFixture, FlexpriceFixtures, PersonaFixture, WalletFixture
+from mock_server.flexprice.from_fixtures import Text, customer_of, record_row, tenant_settings_of, wallet_of
 from mock_server.flexprice.ledger import Account
 from mock_server.flexprice.money import ZERO
 from mock_server.flexprice.population import POPULATION_START, Population
+from mock_server.flexprice.schedule import Item
+from mock_server.flexprice.usage import NO_USAGE, Usage
 from mock_server.ids import Seed
 
 _CUSTOMERS_START = datetime(2026, 3, 5, tzinfo=UTC)
@@ -44,6 +46,7 @@ class Opening:
     def __init__(self, seed: Seed, fixtures: FlexpriceFixtures, population: int, first_day: datetime) -> None:
         self.seed = seed
         self.tenant = Tenant(seed)
+        self.tenant_settings = tenant_settings_of(fixtures.tenant)
         self.population = Population(seed, fixtures, population)
         self._fixtures = fixtures
         self._first_day = first_day
@@ -81,10 +84,16 @@ class Opening:
         name = self._customer_names.get(customer_id)
         return self._invoices(name, customer_id) if name is not None else ()
 
-    def usage(self, customer_id: str) -> Mapping[str, Decimal]:
-        """A customer's pending usage of the current period, by currency."""
+    @cached_property
+    def invoices_by_id(self) -> dict[str, Invoice]:
+        """All unpaid invoices there are."""
+        return {invoice.id: invoice for customer_id in self._customer_names for invoice in self.invoices(customer_id)}
+
+    def usage(self, customer_id: str, currency: str) -> Usage:
+        """A customer's pending usage of the current period in a currency."""
         name = self._customer_names.get(customer_id)
-        return self._fixtures.customers[name].usage if name is not None else self.population.usage(customer_id)
+        usages = self._usages[name] if name is not None else self.population.usage(customer_id)
+        return usages.get(currency, NO_USAGE)
 
     def wallet_ids(self, customer_id: str) -> list[str]:
         """A customer's wallets, oldest first, closed ones included."""
@@ -109,6 +118,28 @@ class Opening:
             for row in fixture.transactions
             if row.idempotency_key
         }
+
+    @cached_property
+    def schedule(self) -> dict[Item, datetime]:
+        """What falls due by itself, and when. Only the personas that have such a thing are made for it, without their texts."""
+        times: dict[Item, datetime] = {}
+        for name, fixture in self._fixtures.personas.items():
+            rate = self._fixtures.customers[fixture.customer].usage_rate.get(fixture.currency)
+            if not rate and not any(isinstance(row, CreditFixture) and row.expires for row in fixture.transactions):
+                continue
+            wallet_id = self.persona_ids[name]
+            account = self._build(wallet_id, fixture, name, str)
+            for row in account.transactions:
+                if (when := ledger.sweep_time(row)) is not None:
+                    times[Item("2 sweep", wallet_id, row.id)] = when
+            if (when := self._next_look(account)) is not None:
+                times[Item("1 look", wallet_id)] = when
+        return times
+
+    def _next_look(self, account: Account) -> datetime | None:
+        wallet = account.wallet
+        usage, invoices = self.usage(wallet.customer_id, wallet.currency), self.invoices(wallet.customer_id)
+        return next_look(account, usage, invoices, self.tenant_settings.alerts, usage.since, evaluated=False)
 
     def check(self, source: Source) -> None:
         """Raise SourceError where the fixtures contradict themselves."""
@@ -173,6 +204,17 @@ class Opening:
         return self.seed.id("wallet", milliseconds(self._created(name)), "persona", name)
 
     @cached_property
+    def _usages(self) -> dict[str, dict[str, Usage]]:
+        """Pending usage by customer's name and currency; what accrues does so from the first day on."""
+        usages = {}
+        for name, fixture in self._fixtures.customers.items():
+            usages[name] = {currency: Usage(amount, self._first_day) for currency, amount in fixture.usage.items()}
+            for currency, rate in fixture.usage_rate.items():
+                amount = fixture.usage.get(currency, ZERO)
+                usages[name][currency] = Usage(amount, self._first_day, rate.amount, rate.per)
+        return usages
+
+    @cached_property
     def _external_ids(self) -> dict[str, str]:
         return {fixture.external_id or name: name for name, fixture in self._fixtures.customers.items()}
 
@@ -185,32 +227,60 @@ class Opening:
 
     @cache  # noqa: B019
     def _invoices(self, name: str, customer_id: str) -> tuple[Invoice, ...]:
-        created = milliseconds(_spread(self.seed, _CUSTOMERS_START, 20, "customer", name))
-        return tuple(
+        created = _spread(self.seed, _CUSTOMERS_START, 20, "customer", name)
+        invoices = [
             Invoice(
-                id=self.seed.id("inv", created, "customer", name, number),
+                id=self.seed.id("inv", milliseconds(created), "customer", name, number),
                 customer_id=customer_id,
                 currency=invoice.currency,
                 remaining=invoice.remaining,
                 usage_due=sum((line.amount - line.prepaid_credits - line.discount for line in invoice.usage_lines), ZERO),
                 paid=invoice.paid,
+                created_at=created,
             )
             for number, invoice in enumerate(self._fixtures.customers[name].unpaid_invoices)
-        )
+        ]
+        for persona, fixture in self._fixtures.personas.items():
+            if fixture.customer == name:
+                invoices += self._purchase_invoices(persona, fixture, customer_id)
+        return tuple(invoices)
+
+    def _purchase_invoices(self, name: str, fixture: PersonaFixture, customer_id: str) -> Iterator[Invoice]:
+        """The invoices of credits that are bought and not paid."""
+        for index, (row, at) in enumerate(self._dated_rows(name, fixture)):
+            if isinstance(row, CreditFixture) and row.reason == "PURCHASED_CREDIT_INVOICED" and row.status == "pending":
+                rate = fixture.topup_conversion_rate or fixture.conversion_rate
+                yield Invoice(
+                    id=self.seed.id("inv", milliseconds(at), "persona", name, index),
+                    customer_id=customer_id,
+                    currency=fixture.currency,
+                    remaining=money.store(money.multiply(row.credit, rate)),
+                    billing_reason="WALLET_AUTO_TOPUP" if row.metadata.get("auto_topup") == "true" else "WALLET_TOPUP",
+                    created_at=at,
+                    wallet_id=self.persona_ids[name],
+                    transaction_id=self._row_id(name, index, at),
+                )
+
+    def _dated_rows(self, name: str, fixture: PersonaFixture) -> Iterator[tuple[CreditFixture | DebitFixture, datetime]]:
+        """A persona's transactions with their times."""
+        at = self._created(name)
+        for row in fixture.transactions:
+            at = moment(row.at) if row.at else at + timedelta(days=1)
+            yield row, at
+
+    def _row_id(self, name: str, index: int, at: datetime) -> str:
+        return self.seed.id("wtxn", milliseconds(at), "persona", name, index)
 
     def _build(self, wallet_id: str, fixture: PersonaFixture, name: str, fake: Text) -> Account:
         customer_id = self._customer_ids[fixture.customer]
         created = self._created(name)
         account = Account(wallet_of(wallet_id, customer_id, fixture, created, fake))
-        at = created
-        for index, row in enumerate(fixture.transactions):
-            at = moment(row.at) if row.at else at + timedelta(days=1)
-            row_id = self.seed.id("wtxn", milliseconds(at), "persona", name, index)
-            record_row(account, row, row_id, at, fake, self._first_day)
-        customer = self._fixtures.customers[fixture.customer]
-        usage = customer.usage.get(fixture.currency, ZERO)
-        now = ledger.real_time(account.wallet, usage, self.invoices(customer_id))
-        state = ledger.alert_state(account.wallet.alert_settings, now.credit_balance, "ok")
+        for index, (row, at) in enumerate(self._dated_rows(name, fixture)):
+            record_row(account, row, self._row_id(name, index, at), at, fake, self._first_day)
+        usage = self.usage(customer_id, fixture.currency)
+        now = ledger.real_time(account.wallet, usage.amount, self.invoices(customer_id))
+        alerts = ledger.effective_alerts(account.wallet, self.tenant_settings.alerts)
+        state = ledger.alert_state(alerts, now.credit_balance, "ok")
         account.wallet = replace(account.wallet, wallet_status=fixture.status, alert_state=state)
         return account
 

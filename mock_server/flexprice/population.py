@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 
 from mock_server.clock import milliseconds
@@ -17,6 +16,7 @@ from mock_server.flexprice.entities import Customer
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.from_fixtures import customer_of, record_row, wallet_of
 from mock_server.flexprice.ledger import Account
+from mock_server.flexprice.usage import Usage
 from mock_server.ids import Seed, ulid_milliseconds
 
 # The population was created second by second from this day on; personas came after the last possible member.
@@ -43,6 +43,9 @@ class Population:
         self.size = size if fixtures.population else 0
         most_rows = max((len(template.transactions) for template in fixtures.population), default=0)
         self._slot = min(_LONGEST_SLOT, timedelta(seconds=1) / (most_rows + 1))
+        self._usages = [
+            {currency: Usage(amount) for currency, amount in template.customer.usage.items()} for template in fixtures.population
+        ]
         self.account_at = lru_cache(maxsize=_CACHED)(self._make_account)
         self.account = lru_cache(maxsize=_CACHED)(self._find_account)
         self.usage = lru_cache(maxsize=_CACHED)(self._find_usage)
@@ -109,9 +112,9 @@ class Population:
         index = self.wallet_index(wallet_id)
         return None if index is None else self.account_at(index)
 
-    def _find_usage(self, customer_id: str) -> Mapping[str, Decimal]:
+    def _find_usage(self, customer_id: str) -> Mapping[str, Usage]:
         index = self.customer_index(customer_id)
-        return {} if index is None else self._templates[index % self.period].customer.usage
+        return {} if index is None else self._usages[index % self.period]
 
     def _customer(self, index: int) -> Customer:
         fixture = self._templates[index % self.period].customer

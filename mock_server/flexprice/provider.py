@@ -10,15 +10,19 @@ from contract_tests.finding import Finding
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
 from mock_server.clock import milliseconds
 from mock_server.flexprice.answers import BAD_REQUEST, error_answer, json_answer
+from mock_server.flexprice.caching import BalanceCache, CachingState
+from mock_server.flexprice.debits import Debits
 from mock_server.flexprice.fixtures import FlexpriceFixtures
 from mock_server.flexprice.generations import generation_aware
+from mock_server.flexprice.modify import Modifications
 from mock_server.flexprice.opening import Opening
 from mock_server.flexprice.state import FlexpriceState
 from mock_server.flexprice.topups import Topups
 from mock_server.flexprice.transactions import Transactions
 from mock_server.flexprice.wallets import Wallets
-from mock_server.ids import Seed
+from mock_server.ids import Seed, Ulids
 from mock_server.personas import Persona
+from mock_server.routes import near
 from mock_server.world import Worlds
 
 REFUSED_KEYS = (b"invalid", b"expired")
@@ -27,7 +31,7 @@ REFUSED_KEYS = (b"invalid", b"expired")
 READ_ONLY_KEYS = b"readonly"
 """Keys beginning so may not write, so that a client can meet a 403."""
 
-_WRITES = ("createWallet", "updateWallet", "topUpWallet", "terminateWallet")
+_WRITES = ("createWallet", "updateWallet", "topUpWallet", "terminateWallet", "debitWallet", "modifyWallet")
 
 _HEADERS: list[Header] = [
     (b"access-control-allow-origin", b"*"),
@@ -59,15 +63,19 @@ class Flexprice:
         self.prefixes: tuple[str, ...] = (contract.base_path + "/",)
         self.opening = Opening(seed, fixtures, population, first_day)
         self.handlers: Mapping[str, Handler] = {}
+        self._request_ids = Ulids(seed, "request ids")
         self._api_keys = frozenset(key.encode() for key in api_keys)
 
     def attach(self, worlds: Worlds) -> None:
         """Make the handlers."""
         self._worlds = worlds
+        documented_only = "getWalletBalanceCached" not in self.contract.operations
         handlers = {
-            **Wallets(worlds, self.opening).handlers,
+            **Wallets(worlds, self.opening, BalanceCache(worlds, heeds_max_live=not documented_only)).handlers,
             **Transactions(worlds, self.opening).handlers,
             "topUpWallet": Topups(worlds, self.opening).top_up,
+            "debitWallet": Debits(worlds, self.opening).debit,
+            "modifyWallet": Modifications(worlds, self.opening).modify,
         }
         self.handlers = {operation: generation_aware(handler) for operation, handler in handlers.items()}
 
@@ -91,7 +99,7 @@ class Flexprice:
 
     def new_state(self) -> FlexpriceState:
         """A world's part before any event."""
-        return FlexpriceState(self.opening)
+        return CachingState(self.opening)
 
     async def before_routing(self, call: Call) -> Answer | None:
         """OPTIONS is always 200; HEAD has no routes."""
@@ -137,7 +145,10 @@ class Flexprice:
     def unrouted(self, call: Call, allowed: Sequence[str]) -> Answer:
         """Unknown paths and unknown methods are both 404; the latter say what the path allows."""
         headers = ((b"allow", ", ".join(allowed).encode()),) if allowed else ()
-        message = f"No route for {call.request.method} {call.request.path}"[:500]
+        message = f"No route for {call.request.method} {call.request.path}"[:400]
+        routes = near(call)
+        if routes:
+            message += f"; nearest: {', '.join(routes)}"
         return error_answer("not_found", message, headers=headers)
 
     def redirect(self, call: Call, location: str) -> Answer:
@@ -166,8 +177,8 @@ class Flexprice:
         request_id = call.request.header.get(b"x-request-id")
         if not request_id:
             session = self._worlds.sessions.get(call.session)
-            at = milliseconds(self._worlds.time_of(call.session))
-            request_id = session.next_request_id(self._worlds.seed, at).encode()
+            session.requests += 1
+            request_id = self._request_ids.at(milliseconds(call.at), session.requests).encode()
         return [*_HEADERS, (b"x-request-id", request_id)]
 
 

@@ -22,7 +22,8 @@ def alert_settings(data: dict[str, Any]) -> AlertSettings:
         warning=_threshold(fields, "warning"),
         info=_threshold(fields, "info"),
     )
-    _check_alerts(settings)
+    if problem := alert_problem(settings):
+        raise invalid(problem)
     return settings
 
 
@@ -66,18 +67,20 @@ def _threshold(fields: dict[str, Any], name: str) -> Threshold | None:
     return Threshold(condition, inputs.stored(value if value is not None else Decimal(0), f"alert_settings.{name}.threshold"))
 
 
-def _check_alerts(settings: AlertSettings) -> None:
+def alert_problem(settings: AlertSettings) -> str | None:
+    """What the provider would refuse alert settings for; None if nothing."""
     critical, warning, info = settings.critical, settings.warning, settings.info
     if settings.alert_enabled and not (critical or warning or info):
-        raise invalid("alert_settings: enabled alerts need a critical, warning or info threshold")
+        return "alert_settings: enabled alerts need a critical, warning or info threshold"
     if warning and not critical:
-        raise invalid("alert_settings.warning needs a critical threshold")
+        return "alert_settings.warning needs a critical threshold"
     # From the mildest inwards: each level lies on the mild side of the next one that is given.
     for mild, strict, name in ((warning, critical, "warning"), (info, warning or critical, "info")):
         if mild is None or strict is None:
             continue
         if mild.condition != strict.condition:
-            raise invalid(f"alert_settings.{name} must have the same condition as the stricter threshold")
+            return f"alert_settings.{name} must have the same condition as the stricter threshold"
         milder = mild.threshold <= strict.threshold if mild.condition == "above" else mild.threshold >= strict.threshold
         if not milder:
-            raise invalid(f"alert_settings.{name}: threshold lies beyond the stricter one")
+            return f"alert_settings.{name}: threshold lies beyond the stricter one"
+    return None

@@ -6,32 +6,53 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from mock_server.clock import later
 from mock_server.event_log import Event
-from mock_server.flexprice import ledger
-from mock_server.flexprice.entities import Invoice
+from mock_server.flexprice import auto_topup, ledger
+from mock_server.flexprice.crossings import EVALUATED_EVERY, next_look
+from mock_server.flexprice.entities import Invoice, Transaction
 from mock_server.flexprice.events import (
+    CreditExpiryMoved,
     InvoiceCreated,
+    InvoicePaid,
+    InvoiceVoided,
+    TransactionCompleted,
     TransactionCreated,
+    TransactionFailed,
+    UsageRateSet,
+    UsageRecorded,
+    UsageSet,
     WalletCreated,
+    WalletEvaluated,
+    WalletStatusChanged,
     WalletTerminated,
     WalletUpdated,
 )
 from mock_server.flexprice.ledger import Account, RealTime
-from mock_server.flexprice.money import ZERO
+from mock_server.flexprice.money import MOST, ZERO
+from mock_server.flexprice.notices import Bulletin
 from mock_server.flexprice.opening import Opening
+from mock_server.flexprice.schedule import Item, Schedule
+from mock_server.flexprice.usage import Usage
 from mock_server.notice import Notice
 from mock_server.world import World
 
 
 class FlexpriceState:
-    """Accounts by id, customers' wallets and invoices, used idempotency keys."""
+    """Accounts by id, customers' wallets, usage and invoices, used idempotency keys, and what falls due when."""
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
+        self.tenant = opening.tenant_settings
         self.changed: dict[str, Account] = {}
+        self.schedule = Schedule(opening.schedule)
         self._new_wallets: dict[str, list[str]] = {}
-        self._new_invoices: dict[str, list[Invoice]] = {}
+        self._invoices: dict[str, Invoice] = {}
+        self._unpaid: dict[str, tuple[Invoice, ...]] = {}
+        self._usage: dict[tuple[str, str], Usage] = {}
+        self._evaluated: dict[str, datetime] = {}
         self._keys: dict[str, str] = {}
+        self._bulletin = Bulletin(opening.account, self.tenant.alerts)
 
     def account(self, wallet_id: str) -> Account | None:
         """The account of a wallet, or None if there is no such wallet. For reading only."""
@@ -50,8 +71,23 @@ class FlexpriceState:
         yield from self.changed.values()
 
     def invoices(self, customer_id: str) -> tuple[Invoice, ...]:
-        """A customer's unpaid invoices."""
-        return (*self.opening.invoices(customer_id), *self._new_invoices.get(customer_id, ()))
+        """A customer's unpaid invoices, oldest first."""
+        unpaid = self._unpaid.get(customer_id)
+        return self.opening.invoices(customer_id) if unpaid is None else unpaid
+
+    def all_invoices(self, customer_id: str) -> list[Invoice]:
+        """A customer's invoices, whatever has become of them, oldest first."""
+        opening = {invoice.id: invoice for invoice in self.opening.invoices(customer_id)}
+        own = {invoice.id: invoice for invoice in self._invoices.values() if invoice.customer_id == customer_id}
+        return list((opening | own).values())
+
+    def invoice(self, invoice_id: str) -> Invoice | None:
+        """An invoice by id."""
+        return self._invoices.get(invoice_id) or self.opening.invoices_by_id.get(invoice_id)
+
+    def usage(self, customer_id: str, currency: str) -> Usage:
+        """A customer's pending usage in a currency."""
+        return self._usage.get((customer_id, currency)) or self.opening.usage(customer_id, currency)
 
     def key_owner(self, idempotency_key: str) -> str | None:
         """The wallet that a key was used for; keys are unique over all wallets."""
@@ -60,39 +96,133 @@ class FlexpriceState:
     def real_time(self, account: Account, at: datetime) -> RealTime:
         """The real-time balance of an account at a time."""
         wallet = account.wallet
-        usage = self.opening.usage(wallet.customer_id).get(wallet.currency, ZERO)
+        usage = self.usage(wallet.customer_id, wallet.currency).at(at)
         return ledger.real_time(wallet, usage, self.invoices(wallet.customer_id))
 
     def apply(self, event: Event) -> Iterable[Notice]:
         """Fold one event in."""
         match event:
             case WalletCreated(wallet=wallet):
-                self.changed[wallet.id] = Account(wallet)
+                account = self.changed[wallet.id] = Account(wallet)
                 self._new_wallets.setdefault(wallet.customer_id, []).append(wallet.id)
-            case TransactionCreated(transaction=row, consumed=consumed):
+                self._expect_look(account, event.at)
+            case TransactionCreated(transaction=row):
+                self._record(event, row)
+            case TransactionCompleted(transaction=row):
                 account = self._own(row.wallet_id)
-                account.record(row, consumed)
-                if row.idempotency_key:
-                    self._keys[row.idempotency_key] = row.wallet_id
-                self._watch(account, event.at)
+                account.revise(row)
+                self._expect_sweep(row)
+                self._evaluate(account, event.at)
+            case TransactionFailed(transaction=row):
+                account = self._own(row.wallet_id)
+                account.revise(row)
+                self._expect_look(account, event.at)
+            case CreditExpiryMoved():
+                account = self._own(event.wallet_id)
+                found = account.row(event.transaction_id)
+                assert found is not None, f"an event speaks of {event.transaction_id}, which never existed"
+                row = replace(found, expiry_date=event.expiry_date, updated_at=event.at)
+                account.revise(row)
+                self._expect_sweep(row)
             case InvoiceCreated(invoice=invoice):
-                self._new_invoices.setdefault(invoice.customer_id, []).append(invoice)
+                self._put_invoice(invoice, event.at)
+            case InvoicePaid(amount=amount):
+                invoice = self._known_invoice(event.invoice_id)
+                left = invoice.remaining - amount
+                status = invoice.status if left else "paid"
+                self._put_invoice(replace(invoice, remaining=left, paid=invoice.paid + amount, status=status), event.at)
+            case InvoiceVoided():
+                self._put_invoice(replace(self._known_invoice(event.invoice_id), remaining=ZERO, status="void"), event.at)
+            case UsageRecorded() | UsageSet() | UsageRateSet():
+                self._use(event)
+            case WalletEvaluated(wallet_id=wallet_id):
+                self._evaluated[wallet_id] = event.at
+                self._evaluate(self._own(wallet_id), event.at)
             case WalletUpdated():
                 account = self._own(event.wallet_id)
                 changes = {name: value for name in _SETTINGS if (value := getattr(event, name)) is not None}
                 account.wallet = replace(account.wallet, updated_at=event.at, **changes)
-            case WalletTerminated(wallet_id=wallet_id):
+                self._expect_look(account, event.at)
+            case WalletStatusChanged(wallet_id=wallet_id) | WalletTerminated(wallet_id=wallet_id):
                 account = self._own(wallet_id)
-                account.wallet = replace(account.wallet, wallet_status="closed", updated_at=event.at)
-        return ()
+                wallet_status = event.status if isinstance(event, WalletStatusChanged) else "closed"
+                account.wallet = replace(account.wallet, wallet_status=wallet_status, updated_at=event.at)
+                self.schedule.put(Item("0 topup", wallet_id), None)
+                self._expect_look(account, event.at)
+        return self._bulletin.of(event, self.changed)
 
-    def _watch(self, account: Account, at: datetime) -> None:
-        """The alert state is evaluated right after every direct credit or debit."""
+    def _record(self, event: TransactionCreated, row: Transaction) -> None:
+        account = self._own(row.wallet_id)
+        account.record(row, event.consumed)
+        if row.idempotency_key:
+            self._keys[row.idempotency_key] = row.wallet_id
+        self._expect_sweep(row)
+        for credit_id, left in event.consumed.items():
+            if not left:
+                self.schedule.put(Item("2 sweep", row.wallet_id, credit_id), None)
+        if row.transaction_status != "completed" or account.bought_on_invoice(row):
+            self._expect_look(account, event.at)  # not there yet, or at once without payment: the provider looks at nothing then
+        else:
+            self._evaluate(account, event.at)
+        if event.automatic:
+            self.schedule.put(Item("0 topup", row.wallet_id), None)
+
+    def _evaluate(self, account: Account, at: datetime) -> None:
+        """Look at alert state and automatic top-up, as the provider does right after every direct credit or debit."""
         wallet = account.wallet
-        if account.transactions[-1].transaction_status == "completed":
-            state = ledger.alert_state(wallet.alert_settings, self.real_time(account, at).credit_balance, wallet.alert_state)
-            if state != wallet.alert_state:
-                account.wallet = replace(wallet, alert_state=state)
+        now = self.real_time(account, at)
+        credits = now.credit_balance
+        state = ledger.alert_state(ledger.effective_alerts(wallet, self.tenant.alerts), credits, wallet.alert_state)
+        if state != wallet.alert_state:
+            account.wallet = replace(wallet, alert_state=state)
+        self._bulletin.evaluated(account, now)
+        due = auto_topup.is_due(account, credits, self.invoices(wallet.customer_id), at)
+        self.schedule.put(Item("0 topup", wallet.id), at if due else None)
+        self._expect_look(account, at, evaluated=True)
+
+    def _use(self, event: UsageRecorded | UsageSet | UsageRateSet) -> None:
+        usage = self.usage(event.customer_id, event.currency)
+        now = usage.at(event.at)
+        match event:
+            case UsageRecorded(amount=amount):
+                usage = replace(usage, amount=min(MOST, now + amount), since=event.at)
+            case UsageSet(amount=amount):
+                usage = replace(usage, amount=amount, since=event.at)
+            case UsageRateSet(amount=amount, per=per):
+                usage = Usage(now, event.at, amount, per)
+        self._usage[event.customer_id, event.currency] = usage
+        evaluating = self.tenant.alerts.alert_enabled and not isinstance(event, UsageRateSet)
+        for account in self.accounts_of(event.customer_id):
+            if account.wallet.currency != event.currency:
+                continue
+            if evaluating and ledger.counts_usage(account.wallet):
+                self._evaluate(self._own(account.wallet.id), event.at)
+            else:
+                self._expect_look(account, event.at)
+
+    def _expect_look(self, account: Account, at: datetime, *, evaluated: bool = False) -> None:
+        wallet = account.wallet
+        usage, invoices = self.usage(wallet.customer_id, wallet.currency), self.invoices(wallet.customer_id)
+        when = next_look(account, usage, invoices, self.tenant.alerts, at, evaluated=evaluated)
+        if when is not None and wallet.id in self._evaluated:
+            when = max(when, later(self._evaluated[wallet.id], EVALUATED_EVERY))
+        self.schedule.put(Item("1 look", wallet.id), when)
+
+    def _expect_sweep(self, row: Transaction) -> None:
+        self.schedule.put(Item("2 sweep", row.wallet_id, row.id), ledger.sweep_time(row))
+
+    def _known_invoice(self, invoice_id: str) -> Invoice:
+        invoice = self.invoice(invoice_id)
+        assert invoice is not None, f"an event speaks of {invoice_id}, which never existed"
+        return invoice
+
+    def _put_invoice(self, invoice: Invoice, at: datetime) -> None:
+        """Unpaid invoices change real-time balances and hold up automatic top-ups; nobody looks at the wallets for that."""
+        others = tuple(other for other in self.invoices(invoice.customer_id) if other.id != invoice.id)
+        self._unpaid[invoice.customer_id] = (*others, invoice) if invoice.status == "unpaid" else others
+        self._invoices[invoice.id] = invoice
+        for account in self.accounts_of(invoice.customer_id):
+            self._expect_look(account, at)
 
     def _own(self, wallet_id: str) -> Account:
         account = self.changed.get(wallet_id)

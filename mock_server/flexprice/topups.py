@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import get_args
 
 from mock_server.call import Answer, Call
 from mock_server.event_log import Event
-from mock_server.flexprice import inputs, ledger, money
+from mock_server.flexprice import inputs, ledger, money, purchases
 from mock_server.flexprice.answers import invalid, json_answer, refused, wallet_not_found
 from mock_server.flexprice.bodies import Body, transaction_body, wallet_body
-from mock_server.flexprice.entities import Invoice, Wallet
+from mock_server.flexprice.entities import TopUpReason, Wallet
 from mock_server.flexprice.events import InvoiceCreated, TransactionCreated
 from mock_server.flexprice.money import ZERO
 from mock_server.flexprice.opening import Opening
@@ -18,14 +19,7 @@ from mock_server.flexprice.state import state_of
 from mock_server.world import Draft, World, Worlds
 
 # The document lists twelve reasons; the provider takes these.
-_REASONS = (
-    "FREE_CREDIT_GRANT",
-    "SUBSCRIPTION_CREDIT_GRANT",
-    "PURCHASED_CREDIT_DIRECT",
-    "PURCHASED_CREDIT_INVOICED",
-    "CREDIT_NOTE",
-    "INVOICE_VOID_REFUND",
-)
+_REASONS = get_args(TopUpReason)
 
 
 class Topups:
@@ -72,45 +66,29 @@ class Topups:
             if bonus <= 0:
                 raise invalid("bonus_credits_to_add must be greater than 0")
         bonus_expiry = _future(fields, "bonus_credits_expiry_date_utc", draft.at)
-        pending = reason == "PURCHASED_CREDIT_INVOICED"
+        invoiced = reason == "PURCHASED_CREDIT_INVOICED"
         if "checkout" in fields:
             raise invalid(
                 "checkout is only available with PURCHASED_CREDIT_INVOICED"
-                if not pending
+                if not invoiced
                 else "checkout: no payment provider is configured"
             )
         key = fields.get("idempotency_key") or self._derived_key(wallet_id, credits, reason, draft.at)
         if state.key_owner(key) is not None:
             raise refused("already_exists", f"Idempotency key {key} was used before")
-        inputs.check_room(wallet, credits + (bonus or ZERO), "credits_to_add")
+        if bonus is None:
+            bonus = purchases.slab_bonus(state.tenant, credits, reason)
+        inputs.check_room(wallet, credits + bonus, "credits_to_add", invoiced=invoiced)
         incoming = ledger.Credit(
             amount=credits,
             reason=reason,
-            pending=pending,
             expiry_date=expiry,
             priority=fields.get("priority"),
             idempotency_key=key,
-            description=fields.get("description") or _description(pending, credits),
+            description=fields.get("description", ""),
             metadata=fields.get("metadata"),
         )
-        row = ledger.credit(wallet, draft.id("wtxn"), incoming, draft.at)
-        events: list[Event] = [TransactionCreated(at=draft.at, transaction=row, consumed={})]
-        if bonus is not None:
-            copy = account.copy()
-            copy.record(row, {})
-            extra = ledger.Credit(
-                amount=bonus,
-                reason="PURCHASED_CREDIT_BONUS",
-                pending=pending,
-                expiry_date=bonus_expiry,
-                external=False,
-                parent_transaction_id=row.id,
-            )
-            bonus_row = ledger.credit(copy.wallet, draft.id("wtxn"), extra, draft.at)
-            events.append(TransactionCreated(at=draft.at, transaction=bonus_row, consumed={}))
-        if pending:
-            invoice = Invoice(draft.id("inv"), wallet.customer_id, wallet.currency, remaining=row.amount)
-            events.append(InvoiceCreated(at=draft.at, invoice=invoice))
+        events = purchases.top_up(state.tenant, account, incoming, draft, bonus=bonus, bonus_expiry=bonus_expiry)
         return events, events
 
     def _derived_key(self, wallet_id: str, credits: Decimal, reason: str, at: datetime) -> str:
@@ -137,9 +115,3 @@ def _future(fields: inputs.Fields, name: str, now: datetime) -> datetime | None:
     if moment is not None and moment <= now:
         raise invalid(f"{name} must be in the future")
     return moment
-
-
-def _description(pending: bool, credits: Decimal) -> str:
-    if not pending:
-        return ""
-    return f"Purchase of {money.wire(credits)} credits, waiting for payment"

@@ -9,11 +9,12 @@ from typing import Any
 
 from mock_server.call import Answer, Call, Handler
 from mock_server.event_log import Event
-from mock_server.flexprice import inputs, ledger, settings
+from mock_server.flexprice import closing, inputs, ledger, settings
 from mock_server.flexprice.answers import invalid, json_answer, refused, wallet_not_found
 from mock_server.flexprice.bodies import balance_body, page_body, wallet_body
+from mock_server.flexprice.caching import BalanceCache
 from mock_server.flexprice.entities import AutoTopup, Wallet, WalletType
-from mock_server.flexprice.events import TransactionCreated, WalletCreated, WalletTerminated, WalletUpdated
+from mock_server.flexprice.events import TransactionCreated, WalletCreated, WalletUpdated
 from mock_server.flexprice.ledger import Account
 from mock_server.flexprice.members import MemberRows, Page
 from mock_server.flexprice.money import ONE, ZERO
@@ -30,9 +31,10 @@ _FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
 class Wallets:
     """The wallet operations over the worlds of all sessions."""
 
-    def __init__(self, worlds: Worlds, opening: Opening) -> None:
+    def __init__(self, worlds: Worlds, opening: Opening, cache: BalanceCache) -> None:
         self._worlds = worlds
         self._opening = opening
+        self._cache = cache
         self._tenant = opening.tenant
         self.handlers: Mapping[str, Handler] = {
             "createWallet": self.create,
@@ -41,6 +43,8 @@ class Wallets:
             "getWalletBalance": self.balance,
             "terminateWallet": self.terminate,
             "queryWallet": self.search,
+            "listWallets": self.listed,
+            "getWalletBalanceCached": self.cached_balance,
             "getWalletsByCustomerId": self.of_customer_id,
             "getCustomerWallets": self.of_customer,
         }
@@ -67,13 +71,12 @@ class Wallets:
 
     async def balance(self, call: Call) -> Answer:
         """GET /wallets/{id}/balance/real-time"""
-        expanded = inputs.expand(call.request.query_first.get("expand"), (BREAKDOWN,)) if call.request.query_string else ()
-        wallet_id = call.request.path_params["id"]
-        world = await self._worlds.current(call.session)
-        account = state_of(world).account(wallet_id)
-        if account is None:
-            raise wallet_not_found(wallet_id)
-        return json_answer(200, self._balance_body(world, account, breakdown=bool(expanded)))
+        query = call.request.query_first if call.request.query_string else {}
+        return await self._balance_answer(call, query.get("expand"), from_cache=query.get("from_cache") == "true")
+
+    async def cached_balance(self, call: Call) -> Answer:
+        """GET /wallets/{id}/balance/real-time-cached"""
+        return await self._balance_answer(call, call.request.query_first.get("expand"), from_cache=True)
 
     async def terminate(self, call: Call) -> Answer:
         """POST /wallets/{id}/terminate"""
@@ -85,7 +88,14 @@ class Wallets:
 
     async def search(self, call: Call) -> Answer:
         """POST /wallets/search"""
-        fields = inputs.body(call)
+        return await self._list_answer(call, inputs.body(call))
+
+    async def listed(self, call: Call) -> Answer:
+        """GET /wallets"""
+        wallet_ids = [value for name, value in call.request.query if name == "wallet_ids"]
+        return await self._list_answer(call, {**call.request.query_first, "wallet_ids": wallet_ids})
+
+    async def _list_answer(self, call: Call, fields: Mapping[str, Any]) -> Answer:
         expanded = inputs.expand(fields.get("expand"), (BREAKDOWN,))
         limit, offset = inputs.page(fields)
         state = state_of(await self._worlds.current(call.session))
@@ -114,7 +124,7 @@ class Wallets:
         """GET /customers/wallets"""
         query = call.request.query_first
         real_time = _boolean(query, "include_real_time_balance")
-        _boolean(query, "from_cache")
+        from_cache = _boolean(query, "from_cache")
         expanded = inputs.expand(query.get("expand"), (BREAKDOWN,)) if real_time else ()
         customer_id, lookup_key = query.get("id", ""), query.get("lookup_key", "")
         if bool(customer_id) == bool(lookup_key):
@@ -126,7 +136,10 @@ class Wallets:
         world = await self._worlds.current(call.session)
         accounts = _active(state_of(world).accounts_of(customer.id))
         if real_time:
-            return json_answer(200, [self._balance_body(world, account, breakdown=bool(expanded)) for account in accounts])
+            breakdown = bool(expanded)
+            return json_answer(
+                200, [self._balance_body(call, world, a, breakdown=breakdown, from_cache=from_cache) for a in accounts]
+            )
         return json_answer(200, [wallet_body(a.wallet, self._tenant) | {"is_cached_fallback": False} for a in accounts])
 
     def _wallet_answer(self, world: World, wallet_id: str) -> Answer:
@@ -135,10 +148,22 @@ class Wallets:
             raise wallet_not_found(wallet_id)
         return json_answer(200, wallet_body(account.wallet, self._tenant))
 
-    def _balance_body(self, world: World, account: Account, *, breakdown: bool) -> dict[str, Any]:
+    async def _balance_answer(self, call: Call, expand: str | None, *, from_cache: bool) -> Answer:
+        expanded = inputs.expand(expand, (BREAKDOWN,))
+        wallet_id = call.request.path_params["id"]
+        world = await self._worlds.current(call.session)
+        account = state_of(world).account(wallet_id)
+        if account is None:
+            raise wallet_not_found(wallet_id)
+        return json_answer(200, self._balance_body(call, world, account, breakdown=bool(expanded), from_cache=from_cache))
+
+    def _balance_body(self, call: Call, world: World, account: Account, *, breakdown: bool, from_cache: bool) -> dict[str, Any]:
         credits = ledger.breakdown(account) if breakdown else None
-        now = state_of(world).real_time(account, self._worlds.now(world))
-        return balance_body(account, now, self._tenant, credits)
+        now, cached = self._cache.real_time(call, world, account, from_cache=from_cache)
+        body = balance_body(account, now, self._tenant, credits)
+        if cached:
+            body["is_cached_fallback"] = True
+        return body
 
     def _decide_create(self, world: World, draft: Draft, fields: inputs.Fields) -> tuple[list[Event], str]:
         state = state_of(world)
@@ -189,8 +214,8 @@ class Wallets:
             allowed_price_types=price_types,
             alert_settings=alerts,
         )
-        events: list[Event] = [WalletCreated(at=draft.at, wallet=wallet)]
         initial = inputs.stored(inputs.decimal(fields, "initial_credits_to_load") or ZERO, "initial_credits_to_load")
+        events: list[Event] = [WalletCreated(at=draft.at, wallet=wallet, initial_credits=initial > 0)]
         if initial > 0:
             events.append(self._initial_credits(draft, wallet, initial, expiry, fields))
         return events, wallet.id
@@ -247,22 +272,14 @@ class Wallets:
         account = state.account(wallet_id)
         if account is None:
             raise wallet_not_found(wallet_id)
-        wallet = account.wallet
-        if wallet.wallet_status == "closed":
+        if account.wallet.wallet_status == "closed":
             raise refused("invalid_operation", f"Wallet {wallet_id} is closed already")
-        events: list[Event] = []
-        if wallet.credit_balance > 0:
-            if state.key_owner(wallet_id) is not None:
-                raise refused("already_exists", f"Idempotency key {wallet_id} was used before")
-            try:
-                row, consumed = ledger.debit(
-                    account, draft.id("wtxn"), wallet.credit_balance, "WALLET_TERMINATION", draft.at, idempotency_key=wallet_id
-                )
-            except ledger.InsufficientCredits:
-                raise refused("invalid_operation", "Insufficient balance: part of the credits has expired") from None
-            events.append(TransactionCreated(at=draft.at, transaction=row, consumed=consumed))
-        events.append(WalletTerminated(at=draft.at, wallet_id=wallet_id))
-        return events
+        try:
+            return closing.close(state, account, draft)
+        except closing.KeyUsed:
+            raise refused("already_exists", f"Idempotency key {wallet_id} was used before") from None
+        except ledger.InsufficientCredits:
+            raise refused("invalid_operation", "Insufficient balance: part of the credits has expired") from None
 
     def _search(
         self, state: FlexpriceState, status: str | None, wallet_ids: list[str] | None, *, newest_first: bool

@@ -372,7 +372,7 @@ def test_bodies_that_are_none(mock: Mock, session: str, body: str) -> None:
         ["defect=balance-as-number"],
         ['respond-async, DEFECT="balance-as-number"; x=1'],
         ["wait=10", "defect = balance-as-number"],
-        ['note="a, defect=none", defect=balance-as-number'],
+        ['return="a, defect=none", defect=balance-as-number'],
     ],
 )
 def test_a_wish_of_one_request(mock: Mock, session: str, prefer: list[str]) -> None:
@@ -396,7 +396,7 @@ def test_several_wishes(mock: Mock, session: str) -> None:
     assert response.headers["preference-applied"] == "defect=balance-as-number, defect=trailing-zeros, defect=metadata-null"
 
 
-@pytest.mark.parametrize("prefer", ["", "respond-async", "code=404, wait=1", "defective=balance-as-number"])
+@pytest.mark.parametrize("prefer", ["", "respond-async", "return=minimal, wait=1", 'handling="lenient, defect=x"'])
 def test_other_preferences(mock: Mock, session: str, prefer: str) -> None:
     """Preferences that are no defects pass by."""
     response = httpx.get(mock.url + WALLET, headers=KEY | {"prefer": prefer, "x-mock-session": session})

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from contract_tests.exchange import RawHeaders
 from mock_server.defects.catalogue import find
 from mock_server.defects.defect import Defect
-
-_PREFERENCE = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+')  # commas separate, unless they are quoted
-_DEFECT = re.compile(r'\s*defect\s*=\s*"?([^"\s;]*)"?\s*(?:;.*)?', re.IGNORECASE)
 
 
 class Board:
@@ -51,10 +46,3 @@ class Board:
 
     def _note(self) -> None:
         self.on = bool(self.at_start or any(self._sets.values()))
-
-
-def wished(headers: RawHeaders) -> Sequence[Defect]:
-    """The defects that a request asks for with `Prefer: defect=NAME` (RFC 7240); InputError if a name is none."""
-    given = b",".join(value for name, value in headers if name == b"prefer").decode("latin-1")
-    matches = (_DEFECT.fullmatch(preference) for preference in _PREFERENCE.findall(given))
-    return [find(name) for name in dict.fromkeys(match[1] for match in matches if match)]

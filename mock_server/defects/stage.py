@@ -8,14 +8,13 @@ from contextlib import suppress
 
 from contract_tests.exchange import Request, Response
 from mock_server.call import Call
-from mock_server.defects.board import Board, wished
-from mock_server.defects.changes import with_header
+from mock_server.defects.board import Board
+from mock_server.defects.catalogue import find
 from mock_server.defects.defect import Defect
 from mock_server.defects.tampering import Tampering
 from mock_server.defects.visit import Visit
+from mock_server.prefer import Wish
 from mock_server.world import COMMIT, Worlds
-
-_PLAYED = ("flexprice", "polar")  # the controls are always honest
 
 Respond = Callable[[Call], Awaitable[Response]]
 """The honest way of a request."""
@@ -28,19 +27,18 @@ class Stage:
         self.board = board
         self._worlds = worlds
 
-    def concerns(self, request: Request) -> bool:
+    def concerns(self, wishes: Sequence[Wish]) -> bool:
         """Whether there may be anything to do; most requests pass by on this."""
-        return self.board.on or b"prefer" in request.header
+        return self.board.on or bool(wishes)
 
     def spoiled(self, session: str) -> bool:
         """Whether a session may hold what a defect left behind."""
         return session in self.board.spoiled
 
-    def chosen(self, call: Call) -> tuple[Sequence[Defect], Sequence[Defect]]:
-        """The defects for a call, and those of them that it asks for itself. InputError if it asks for what is none."""
-        if call.provider.name not in _PLAYED:
-            return (), ()
-        asked_for = [defect for defect in wished(call.request.headers) if defect.provider == call.provider.name]
+    def chosen(self, call: Call, wishes: Sequence[Wish]) -> tuple[Sequence[Defect], Sequence[Defect]]:
+        """The defects for a call, and those of them that it wishes for itself. InputError if it wishes for what is none."""
+        wished = [find(value) for name, value in dict.fromkeys(wishes) if name == "defect"]
+        asked_for = [defect for defect in wished if defect.provider == call.provider.name]
         lasting = [defect for defect in self.board.of(call.session) if defect.provider == call.provider.name]
         return list(dict.fromkeys([*lasting, *asked_for])), asked_for
 
@@ -48,8 +46,8 @@ class Stage:
         """The answer to a call with these defects."""
 
         async def ask(request: Request) -> Response:
-            inner = Call(request, call.provider)
-            inner.session = call.session
+            inner = Call(request, call.provider, call.session, call.at)
+            inner.neighbours = call.neighbours
             token = COMMIT.set(None)
             try:
                 return await respond(inner)
@@ -79,11 +77,3 @@ class Stage:
                     changed = defect.after(visit, response)
                     response = await changed if inspect.isawaitable(changed) else changed
         return response
-
-
-def applied(response: Response, defects: Sequence[Defect]) -> Response:
-    """The answer that says which wishes it fulfils."""
-    if not defects:
-        return response
-    names = ", ".join(f"defect={defect.name}" for defect in defects)
-    return with_header(response, b"preference-applied", names.encode())

@@ -90,10 +90,8 @@ class Visit:
 
     def _operation(self) -> str:
         contract = self.call.provider.contract
-        for operation in contract.operations.values():
-            if operation.method == self.call.request.method and operation.pattern.fullmatch(contract.base_path + self.path):
-                return operation.id
-        return ""
+        operation = contract.operation_at(self.call.request.method, contract.base_path + self.path)
+        return "" if operation is None else operation.id
 
     def _fields(self) -> dict[str, Any]:
         try:

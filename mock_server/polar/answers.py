@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from mock_server.call import Answer, Header, Refused
+from mock_server.json_bytes import json_bytes
 
 PRIVATE = (b"cache-control", b"private, no-store")
 _DESCRIPTION = "The access token provided is expired, revoked, malformed, or invalid for other reasons."
@@ -18,18 +17,8 @@ _INVALID_TOKEN_CHALLENGE = f'Bearer realm="polar", error="invalid_token", error_
 
 
 def json_answer(status: int, body: Any, headers: Sequence[Header] = ()) -> Answer:
-    """An answer in JSON, which nobody may keep. Whole numbers may have any size."""
-    return Answer(status, to_json(body), content_type=b"application/json", headers=[PRIVATE, *headers])
-
-
-def to_json(body: Any) -> bytes:
-    """Compact JSON; orjson stops at 64 bits, balances do not."""
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        import json
-
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    """An answer in JSON, which nobody may keep."""
+    return Answer(status, json_bytes(body), content_type=b"application/json", headers=[PRIVATE, *headers])
 
 
 def unauthorized() -> Refused:
@@ -62,7 +51,7 @@ def no_route() -> Answer:
 
 def no_version() -> Answer:
     """404: no such version, decided before anything that sets headers."""
-    return Answer(404, to_json({"detail": "Not Found"}), content_type=b"application/json")
+    return Answer(404, json_bytes({"detail": "Not Found"}), content_type=b"application/json")
 
 
 def no_method(allowed: Sequence[str]) -> Answer:

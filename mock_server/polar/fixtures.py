@@ -5,14 +5,28 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from mock_server.fixture_files import Currency, FixtureModel, Moment
+from mock_server.clock import FIRST
+from mock_server.fixture_files import Currency, Expiry, FixtureModel, Moment
+from mock_server.polar.entities import Role, SessionKind, WalletType
+
+MOST = 10**22
+"""How far from zero a balance may be: much further than any real one, and not so far that arithmetic takes time."""
 
 
 def _whole(value: object) -> object:
     if isinstance(value, bool) or (not isinstance(value, int | str)):
         raise ValueError("expected a whole number (the smallest unit of the currency)")
+    return value
+
+
+def _token_word(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return _TOKEN_WORDS[value]
+        except KeyError:
+            raise ValueError("expected valid, expired, or a mapping such as {expires: in 3 days}") from None
     return value
 
 
@@ -27,7 +41,7 @@ def _canonical_uuid4(value: str) -> str:
 
 
 Uuid4 = Annotated[str, AfterValidator(_canonical_uuid4)]
-Cents = Annotated[int, BeforeValidator(_whole)]
+Cents = Annotated[int, BeforeValidator(_whole), Field(ge=-MOST, le=MOST)]
 
 
 class WalletFixture(FixtureModel):
@@ -35,11 +49,20 @@ class WalletFixture(FixtureModel):
 
     about: str
     id: Uuid4 | None = None
-    type: Literal["billing", "usage"] = "billing"
+    type: WalletType = "billing"
     currency: Currency = "usd"
     balance: Cents
     created: Moment | None = None
     modified: Moment | None = None
+
+
+class TokenFixture(FixtureModel):
+    """How long a token is good for; always, unless it says otherwise."""
+
+    expires: Expiry | None = None
+
+
+_TOKEN_WORDS = {"valid": TokenFixture(), "expired": TokenFixture(expires=FIRST)}
 
 
 class CustomerFixture(FixtureModel):
@@ -47,9 +70,9 @@ class CustomerFixture(FixtureModel):
 
     about: str
     id: Uuid4 | None = None
-    session: Literal["customer", "member"] = "customer"
-    role: Literal["owner", "billing_manager", "member"] = "owner"
-    token: Literal["valid", "expired"] = "valid"
+    session: SessionKind = "customer"
+    role: Role = "owner"
+    token: Annotated[TokenFixture, BeforeValidator(_token_word)] = TokenFixture()
     wallets: dict[str, WalletFixture] = {}
 
 

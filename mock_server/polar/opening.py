@@ -6,90 +6,79 @@ customers can sign in without a table of tokens.
 
 from __future__ import annotations
 
+import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from contract_tests.source import Source
-from mock_server.fixture_files import moment
+from mock_server.fixture_files import expiry, moment
 from mock_server.ids import Seed
+from mock_server.polar.entities import Customer, SessionKind, Token, Wallet
 from mock_server.polar.fixtures import PolarFixtures, WalletFixture
 
 _START = datetime(2026, 2, 1, tzinfo=UTC)
 _POPULATION_START = datetime(2023, 1, 1, tzinfo=UTC)
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PREFIXES = {"customer": "polar_cst_", "member": "polar_mst_"}
+_PREFIXES: Mapping[SessionKind, str] = {"customer": "polar_cst_", "member": "polar_mst_"}
 _RANDOM, _NUMBER, _CHECKSUM = 31, 6, 6  # characters after the prefix
-
-
-@dataclass(frozen=True, slots=True)
-class Wallet:
-    """What a customer can see of a wallet; `balance` is in the smallest unit of the currency."""
-
-    id: str
-    customer_id: str
-    currency: str
-    balance: int
-    created_at: datetime
-    modified_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """A customer with all wallets, in the order of the fixture."""
-
-    id: str
-    wallets: tuple[Wallet, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a token stands for."""
-
-    customer: Customer
-    role: str = "owner"
-    expired: bool = False
+_MEMBER = re.compile(r"member (0|[1-9]\d{0,8})", re.ASCII)
 
 
 class Opening:
-    """Customers of the fixture file, then the population."""
+    """Customers of the fixture file, then the population, whose members are named `member 0`, `member 1` ..."""
 
-    def __init__(self, seed: Seed, fixtures: PolarFixtures, population: int) -> None:
+    def __init__(self, seed: Seed, fixtures: PolarFixtures, population: int, first_day: datetime) -> None:
         self.population = population if fixtures.population else 0
         self.fixtures = fixtures
         self._seed = seed
+        self._first_day = first_day
         self.tokens = {
-            name: self._token(customer.session, None, "customer", name) for name, customer in fixtures.customers.items()
+            name: make_token(seed, customer.session, "customer", name) for name, customer in fixtures.customers.items()
         }
-        self._names = {token: name for name, token in self.tokens.items()}
+        self._customers: dict[str, Customer] = {}
+        self._known = {text: self._fixture_token(name, text) for name, text in self.tokens.items()}
         self._member = lru_cache(maxsize=4096)(self._make_member)
-        self._sessions: dict[str, Session] = {}
 
-    def session(self, token: str) -> Session | None:
+    def token(self, text: str) -> Token | None:
         """What a token stands for; None if it was never given out."""
-        known = self._sessions.get(token)
+        known = self._known.get(text)
         if known is not None:
             return known
-        name = self._names.get(token)
-        if name is not None:
-            fixture = self.fixtures.customers[name]
-            session = Session(self.customer(name), fixture.role, fixture.token == "expired")
-            self._sessions[token] = session
-            return session
-        index = self._token_number(token)
-        return Session(self._member(index)) if index is not None else None
+        index = self._token_number(text)
+        return Token(text, f"member {index}") if index is not None else None
 
-    def customer(self, name: str) -> Customer:
-        """A customer of the fixture file."""
-        fixture = self.fixtures.customers[name]
-        customer_id = fixture.id or self._seed.uuid4("customer", name)
-        wallets = (self._wallet(w, customer_id, _START, name, key) for key, w in fixture.wallets.items())
-        return Customer(customer_id, tuple(wallets))
+    def token_of(self, name: str) -> Token | None:
+        """The token that a customer has from the beginning; None if there is no such customer."""
+        if name in self.tokens:
+            return self._known[self.tokens[name]]
+        index = self._index(name)
+        return Token(self._member_token(index), name) if index is not None else None
+
+    def customer(self, name: str) -> Customer | None:
+        """A customer by name; None if there is none."""
+        known = self._customers.get(name)
+        if known is not None:
+            return known
+        if name in self.fixtures.customers:
+            return self._customers.setdefault(name, self._make_customer(name))
+        index = self._index(name)
+        return self._member(index) if index is not None else None
+
+    def customers(self) -> Iterator[Customer]:
+        """Those of the fixture file, in its order."""
+        return (self._customers.get(name) or self._customers.setdefault(name, self._make_customer(name)) for name in self.tokens)
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """The names of the fixture file's customers by their ids, and by those of their wallets."""
+        by_wallet = {wallet.id: customer.name for customer in self.customers() for wallet in customer.wallets}
+        return by_wallet | {customer.id: customer.name for customer in self.customers()}
 
     def member(self, index: int) -> tuple[str, Customer]:
         """Token and customer of a member of the population."""
-        return self._token("customer", index, "member", index), self._member(index)
+        return self._member_token(index), self._member(index)
 
     def member_about(self, index: int) -> str:
         """What kind of customer a member is."""
@@ -116,29 +105,43 @@ class Opening:
                         place, f"a customer has one {wallet.type} wallet per currency; {kinds[kind]!r} is in {wallet.currency}"
                     )
 
+    def _fixture_token(self, name: str, text: str) -> Token:
+        expires = self.fixtures.customers[name].token.expires
+        return Token(text, name, expiry(expires, self._first_day) if expires is not None else None)
+
+    def _make_customer(self, name: str) -> Customer:
+        fixture = self.fixtures.customers[name]
+        customer_id = fixture.id or self._seed.uuid4("customer", name)
+        wallets = (self._wallet(w, key, customer_id, _START, name, key) for key, w in fixture.wallets.items())
+        return Customer(customer_id, name, fixture.session, fixture.role, tuple(wallets))
+
+    def _index(self, name: str) -> int | None:
+        """The number of a member of the population by name."""
+        match = _MEMBER.fullmatch(name)
+        return int(match[1]) if match and int(match[1]) < self.population else None
+
     def _make_member(self, index: int) -> Customer:
         template = self.fixtures.population[index % len(self.fixtures.population)]
         customer_id = self._seed.uuid4("member", index)
         start = _POPULATION_START + timedelta(seconds=index)
-        wallets = (self._wallet(w, customer_id, start, "member", index, key) for key, w in enumerate(template.wallets))
-        return Customer(customer_id, tuple(wallets))
+        wallets = (self._wallet(w, str(key), customer_id, start, "member", index, key) for key, w in enumerate(template.wallets))
+        return Customer(customer_id, f"member {index}", "customer", "owner", tuple(wallets))
 
-    def _wallet(self, fixture: WalletFixture, customer_id: str, start: datetime, *name: str | int) -> Wallet:
+    def _wallet(self, fixture: WalletFixture, key: str, customer_id: str, start: datetime, *name: str | int) -> Wallet:
         created = start + timedelta(microseconds=self._seed.bits(64, "created", *name) % (90 * 86_400 * 10**6))
         return Wallet(
             id=fixture.id or self._seed.uuid4("wallet", *name),
+            name=key,
             customer_id=customer_id,
+            type=fixture.type,
             currency=fixture.currency,
             balance=fixture.balance,
             created_at=moment(fixture.created) if fixture.created else created,
             modified_at=moment(fixture.modified) if fixture.modified else None,
         )
 
-    def _token(self, kind: str, number: int | None, *name: str | int) -> str:
-        """Prefix, 37 random characters (the last six are the number), checksum: the form of the provider's own tokens."""
-        digits = _base62(self._seed.bits(256, "token", *name), _RANDOM)
-        tail = _base62(self._seed.bits(64, "token tail", *name) if number is None else number, _NUMBER)
-        return _PREFIXES[kind] + digits + tail + _base62(zlib.crc32((digits + tail).encode()), _CHECKSUM)
+    def _member_token(self, index: int) -> str:
+        return _token_text(self._seed, "customer", _base62(index, _NUMBER), "member", index)
 
     def _token_number(self, token: str) -> int | None:
         """Which member of the population a token belongs to, if any."""
@@ -148,7 +151,18 @@ class Opening:
         number = 0
         for digit in tail:
             number = number * 62 + _DIGITS.index(digit)
-        return number if number < self.population and self._token("customer", number, "member", number) == token else None
+        return number if number < self.population and self._member_token(number) == token else None
+
+
+def make_token(seed: Seed, kind: SessionKind, *name: str | int) -> str:
+    """A token of the form of the provider's own, drawn by name."""
+    return _token_text(seed, kind, _base62(seed.bits(64, "token tail", *name), _NUMBER), *name)
+
+
+def _token_text(seed: Seed, kind: SessionKind, tail: str, *name: str | int) -> str:
+    """Prefix, 37 random characters (the last six are the number of a member), checksum."""
+    digits = _base62(seed.bits(256, "token", *name), _RANDOM)
+    return _PREFIXES[kind] + digits + tail + _base62(zlib.crc32((digits + tail).encode()), _CHECKSUM)
 
 
 def _base62(value: int, length: int) -> str:

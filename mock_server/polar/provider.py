@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +11,14 @@ from contract_tests.contract import Contract
 from contract_tests.finding import Finding
 from mock_server.call import Answer, Call, Handler, Header
 from mock_server.clock import rfc3339
-from mock_server.event_log import Event
 from mock_server.ids import Seed
-from mock_server.notice import Notice
 from mock_server.personas import Persona
 from mock_server.polar import answers, parameters
+from mock_server.polar.entities import Customer, Wallet
 from mock_server.polar.fixtures import PolarFixtures
-from mock_server.polar.opening import Opening, Session, Wallet
+from mock_server.polar.opening import Opening
 from mock_server.polar.parameters import Sorting
+from mock_server.polar.state import PolarState, polar_of
 from mock_server.world import Worlds
 
 _VERSIONS = (b"2026-04", b"2026-10")
@@ -30,41 +30,34 @@ _OTHER_SUBJECTS = ("polar_oat_", "polar_pat_", "polar_at_u_", "polar_at_o_", "po
 _BEARER = re.compile(rb"bearer +(.*)", re.IGNORECASE | re.DOTALL)
 
 
-class PolarState:
-    """Polar's part of a world. No public operation changes anything."""
-
-    def apply(self, event: Event) -> Iterable[Notice]:
-        """Events of other providers pass by."""
-        return ()
-
-
 class Polar:
     """The provider."""
 
     name = "polar"
     max_body = 1 << 20
 
-    def __init__(self, contract: Contract, seed: Seed, fixtures: PolarFixtures, population: int) -> None:
+    def __init__(self, contract: Contract, seed: Seed, fixtures: PolarFixtures, population: int, first_day: datetime) -> None:
         self.contract = contract
         self.prefixes: tuple[str, ...] = (_PORTAL, "/api" + _PORTAL)
-        self.opening = Opening(seed, fixtures, population)
+        self.opening = Opening(seed, fixtures, population, first_day)
         self.handlers: Mapping[str, Handler] = {
             "customer_portal:wallets:list": self.list,
             "customer_portal:wallets:get": self.get,
         }
 
     def attach(self, worlds: Worlds) -> None:
-        """Polar's wallets come from the opening alone."""
+        """Customers and tokens are those of the session's world."""
+        self._worlds = worlds
 
     def personas(self) -> Iterator[Persona]:
         """The fixture wallets by `customer.wallet`, and customers without any by `customer`."""
-        for name, fixture in self.opening.fixtures.customers.items():
-            customer, token = self.opening.customer(name), self.opening.tokens[name]
+        for customer in self.opening.customers():
+            fixture, token = self.opening.fixtures.customers[customer.name], self.opening.tokens[customer.name]
             if not fixture.wallets:
-                yield Persona(self.name, name, fixture.about, {"customer": customer.id}, token)
-            for (key, wallet_fixture), wallet in zip(fixture.wallets.items(), customer.wallets, strict=True):
+                yield Persona(self.name, customer.name, fixture.about, {"customer": customer.id}, token)
+            for wallet in customer.wallets:
                 ids = {"wallet": wallet.id, "customer": customer.id}
-                yield Persona(self.name, f"{name}.{key}", wallet_fixture.about, ids, token)
+                yield Persona(self.name, f"{customer.name}.{wallet.name}", fixture.wallets[wallet.name].about, ids, token)
 
     def member(self, index: int) -> Persona | None:
         """A member of the population."""
@@ -76,7 +69,7 @@ class Polar:
 
     def new_state(self) -> PolarState:
         """A world's part before any event."""
-        return PolarState()
+        return PolarState(self.opening)
 
     async def before_routing(self, call: Call) -> Answer | None:
         """Version, preflight and invalid tokens are judged before any route, in this order."""
@@ -88,10 +81,10 @@ class Polar:
             return Answer(200, b"OK", content_type=b"text/plain; charset=utf-8", headers=_preflight(call))
         token = _token(header.get(b"authorization", b""))
         if token is not None and not token.startswith(_OTHER_SUBJECTS):
-            session = self.opening.session(token)
-            if session is None or session.expired:
+            world = await self._worlds.current(call.session)
+            call.identity = polar_of(world).signed_in(token, max(self._worlds.now(world), world.latest))
+            if call.identity is None:
                 return answers.invalid_token()
-            call.identity = session
         if request.path.startswith("/api/"):
             request.path = request.path.removeprefix("/api")
             call.headers = ((b"x-polar-deprecation-notice", b"The /api prefix is deprecated: use /v1"),)
@@ -101,10 +94,10 @@ class Polar:
 
     def authenticate(self, call: Call) -> None:
         """A customer's token; members need a role that may see bills."""
-        session = call.identity
-        if session is None:
+        customer: Customer | None = call.identity
+        if customer is None:
             raise answers.unauthorized()
-        if session.role == "member":
+        if customer.role == "member":
             raise answers.not_permitted()
 
     def refuse(self, call: Call, findings: list[Finding]) -> Answer | None:
@@ -151,9 +144,9 @@ class Polar:
     async def list(self, call: Call) -> Answer:
         """GET /v1/customer-portal/wallets/"""
         query = parameters.list_query(call.request)
-        session: Session = call.identity
+        customer: Customer = call.identity
         limit = min(query.limit, parameters.MAX_LIMIT)
-        wallets = _sorted(session.customer.wallets, query.sorting)
+        wallets = _sorted(customer.wallets, query.sorting)
         start = (query.page - 1) * limit
         items = [wallet_body(wallet) for wallet in wallets[start : start + limit]]
         pagination = {"total_count": len(wallets), "max_page": -(-len(wallets) // limit)}
@@ -162,8 +155,8 @@ class Polar:
     async def get(self, call: Call) -> Answer:
         """GET /v1/customer-portal/wallets/{id}"""
         wallet_id = parameters.wallet_id(call.request)
-        session: Session = call.identity
-        for wallet in session.customer.wallets:
+        customer: Customer = call.identity
+        for wallet in customer.wallets:
             if wallet.id == wallet_id:
                 return answers.json_answer(200, wallet_body(wallet))
         raise answers.not_found()

@@ -9,7 +9,7 @@ from contract_tests.exchange import Response
 from mock_server.call import Answer
 from mock_server.defects.book import Book
 from mock_server.defects.changes import data_of, with_data, with_header, with_status
-from mock_server.defects.polar.operations import GET, LIST, foreign_wallets, good_token, provider_of
+from mock_server.defects.polar.operations import GET, LIST, foreign_wallets, good_token, state_and_time
 from mock_server.defects.visit import Visit
 from mock_server.polar.answers import json_answer, not_found, not_permitted
 from mock_server.polar.provider import wallet_body
@@ -27,40 +27,42 @@ def _token(visit: Visit) -> str:
     return visit.call.request.header.get(b"authorization", b"").decode("latin-1").partition(" ")[2].strip()
 
 
-def _expired(visit: Visit) -> bool:
-    session = provider_of(visit).opening.session(_token(visit))
-    return session is not None and session.expired
+async def _expired(visit: Visit) -> bool:
+    state, now = await state_and_time(visit)
+    token = state.token(_token(visit))
+    return token is not None and token.expired(now)
 
 
-def _let_in(visit: Visit) -> None:
-    visit.set_header(b"authorization", b"Bearer " + good_token(visit))
+async def _let_in(visit: Visit) -> None:
+    visit.set_header(b"authorization", b"Bearer " + await good_token(visit))
 
 
 @auth.before()
-def missing_token_accepted(visit: Visit) -> None:
+async def missing_token_accepted(visit: Visit) -> None:
     """Requests without a token are served."""
     if not _token(visit):
-        _let_in(visit)
+        await _let_in(visit)
 
 
 @auth.before()
-def unknown_token_accepted(visit: Visit) -> None:
+async def unknown_token_accepted(visit: Visit) -> None:
     """Any unknown token is served; expired ones are refused."""
-    if _token(visit) and provider_of(visit).opening.session(_token(visit)) is None:
-        _let_in(visit)
+    state, _ = await state_and_time(visit)
+    if _token(visit) and state.token(_token(visit)) is None:
+        await _let_in(visit)
 
 
 @auth.before()
-def expired_token_accepted(visit: Visit) -> None:
+async def expired_token_accepted(visit: Visit) -> None:
     """An expired token still works."""
-    if _expired(visit):
-        _let_in(visit)
+    if await _expired(visit):
+        await _let_in(visit)
 
 
 @auth.after(status=401)
-def expired_token_forbidden(visit: Visit, response: Response) -> Response:
+async def expired_token_forbidden(visit: Visit, response: Response) -> Response:
     """An expired token is answered 403."""
-    return visit.answer(not_permitted().answer) if _expired(visit) else response
+    return visit.answer(not_permitted().answer) if await _expired(visit) else response
 
 
 @auth.after(status=401)
@@ -82,18 +84,18 @@ def unauthorized_as_empty_list(visit: Visit, response: Response) -> Response:
 
 
 @auth.after(GET, status=404)
-def foreign_wallet_readable(visit: Visit, response: Response) -> Response:
+async def foreign_wallet_readable(visit: Visit, response: Response) -> Response:
     """Any customer can read any wallet by its id."""
-    for wallet in foreign_wallets(visit, ""):
+    for wallet in await foreign_wallets(visit, ""):
         if wallet.id == _asked_id(visit):
             return visit.answer(json_answer(200, wallet_body(wallet)))
     return response
 
 
 @auth.after(GET, status=404)
-def foreign_wallet_forbidden(visit: Visit, response: Response) -> Response:
+async def foreign_wallet_forbidden(visit: Visit, response: Response) -> Response:
     """Someone else's wallet is a 403, an unknown one a 404: anyone can find out which exist."""
-    exists = any(wallet.id == _asked_id(visit) for wallet in foreign_wallets(visit, ""))
+    exists = any(wallet.id == _asked_id(visit) for wallet in await foreign_wallets(visit, ""))
     return visit.answer(not_permitted().answer) if exists else response
 
 

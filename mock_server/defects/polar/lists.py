@@ -175,13 +175,13 @@ async def past_the_end_is_last(visit: Visit, response: Response) -> Response:
 
 
 @book.after(LIST)
-def foreign_wallet_listed(visit: Visit, response: Response) -> Response:
+async def foreign_wallet_listed(visit: Visit, response: Response) -> Response:
     """The list has a wallet of another customer."""
     data = data_of(response)
-    foreign = next(foreign_wallets(visit, visit.call.identity.customer.id), None)
-    if not data["items"] or foreign is None:
+    foreign = await foreign_wallets(visit, visit.call.identity.id)
+    if not data["items"] or not foreign:
         return response
-    data["items"][-1] = wallet_body(foreign)
+    data["items"][-1] = wallet_body(foreign[0])
     return with_data(response, data)
 
 

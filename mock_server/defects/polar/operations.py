@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
 from mock_server.defects.book import Book
 from mock_server.defects.changes import data_of
 from mock_server.defects.visit import Visit
-from mock_server.polar.opening import Wallet
+from mock_server.polar.entities import Wallet
 from mock_server.polar.provider import Polar
+from mock_server.polar.state import PolarState, polar_of
 
 LIST = "customer_portal:wallets:list"
 GET = "customer_portal:wallets:get"
@@ -42,23 +44,29 @@ def provider_of(visit: Visit) -> Polar:
     return provider
 
 
-def good_token(visit: Visit) -> bytes:
+async def state_and_time(visit: Visit) -> tuple[PolarState, datetime]:
+    """Polar's part of the session's world, and the time in it."""
+    world = await visit.world()
+    return polar_of(world), visit.worlds.draft(world).at
+
+
+async def good_token(visit: Visit) -> bytes:
     """A token that may read wallets; empty if there is none."""
+    state, now = await state_and_time(visit)
+    for customer in state.customers():
+        for token in state.tokens_of(customer):
+            if customer.role != "member" and not token.expired(now):
+                return token.text.encode()
     opening = provider_of(visit).opening
-    for name, customer in opening.fixtures.customers.items():
-        if customer.token == "valid" and customer.role != "member":
-            return opening.tokens[name].encode()
     return opening.member(0)[0].encode() if opening.population else b""
 
 
-def foreign_wallets(visit: Visit, own: str) -> Iterator[Wallet]:
+async def foreign_wallets(visit: Visit, own: str) -> list[Wallet]:
     """Wallets of customers other than `own`."""
+    state, _ = await state_and_time(visit)
     opening = provider_of(visit).opening
-    customers = [opening.customer(name) for name in opening.fixtures.customers]
     members = (opening.member(index)[1] for index in range(min(opening.population, _MEMBERS)))
-    for customer in (*customers, *members):
-        if customer.id != own:
-            yield from customer.wallets
+    return [wallet for customer in (*state.customers(), *members) if customer.id != own for wallet in customer.wallets]
 
 
 async def whole_list(visit: Visit) -> list[dict[str, Any]]:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 from mock_server.event_log import Event
 from mock_server.fixture_files import FixtureModel
-from mock_server.world import Draft, World
+from mock_server.world import Draft, Refusal, World
+
+
+class Unknown(Refusal, LookupError):
+    """There is nothing of the name or id that an action, or a control, speaks of."""
 
 
 class Action(FixtureModel):

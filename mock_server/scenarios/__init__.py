@@ -1,0 +1,1 @@
+"""Scenarios: stories told in steps, each after so many calls or so much time."""

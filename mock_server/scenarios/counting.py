@@ -1,0 +1,55 @@
+"""Counting the calls that scenarios wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from contract_tests.contract import Operation
+from mock_server.call import Call
+from mock_server.event_log import Event
+from mock_server.routes import operation_of
+from mock_server.scenarios.events import CallCounted
+from mock_server.scenarios.reading import Reader
+from mock_server.scenarios.state import Run, state_of
+from mock_server.sessions import TooManySessions
+from mock_server.world import Draft, SessionFull, World, Worlds
+
+
+class CallCounter:
+    """Told of every call that was answered. In a session whose scenarios wait for none this is one look-up."""
+
+    def __init__(self, worlds: Worlds, reader: Reader) -> None:
+        self._worlds = worlds
+        self._reader = reader
+
+    async def answered(self, call: Call) -> None:
+        """Count a call to one of a provider's operations, whatever was answered, and have done what it makes due."""
+        # Whatever has answered the call has brought the world up to date.
+        if not self._reader.serves(call.provider.name) or not state_of(self._worlds.known(call.session)).counting:
+            return
+        # A call that finds no room is answered all the same, and says so itself.
+        with suppress(SessionFull, TooManySessions):
+            await self._count(call)
+
+    async def _count(self, call: Call) -> None:
+        operation = call.operation or operation_of(call)
+        if operation is None or call.misnamed:
+            return
+
+        def count(world: World, draft: Draft) -> tuple[Sequence[Event], None]:
+            runs = state_of(world).runs.items()
+            names = tuple(name for name, run in runs if run.counts and self._is_for(run, call, operation))
+            return [CallCounted(at=draft.at, scenarios=names, operation=operation.id)] if names else [], None
+
+        await self._worlds.commit(call.session, count)
+
+    def _is_for(self, run: Run, call: Call, operation: Operation) -> bool:
+        step = run.following
+        assert step is not None, "what is done counts nothing"
+        if run.scenario.provider not in (None, call.provider.name) or step.of not in (None, operation.id):
+            return False
+        if step.wallet is None:
+            return True
+        wallet = self._reader.wallets[call.provider.name].get(step.wallet, step.wallet)
+        return wallet in call.request.path.split("/")

@@ -3,6 +3,8 @@
     def test_balance(walletproof_server):
         wallet = walletproof_server.personas["flexprice/healthy"]["ids"]["wallet"]
         httpx.get(f"{walletproof_server.url}/v1/wallets/{wallet}", headers={"x-api-key": "any", **walletproof_server.headers})
+        walletproof_server.controls.advance("7 days")
+        walletproof_server.expect("getWallet", times=1)
 
 Imports what it needs when it is needed: pytest loads plugins whether they are used or not.
 """
@@ -22,6 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from contract_tests.checking import Wanted
+    from contract_tests.mock_client import Session
     from contract_tests.probes.probe import Subject
 
 _sessions = itertools.count(1)
@@ -40,22 +43,24 @@ class Server:
         return {"X-Mock-Session": self.session}
 
     @cached_property
+    def controls(self) -> Session:
+        """The controls of this test's session: clock, wallets, faults, scenarios, journal, webhooks, snapshots."""
+        from contract_tests.mock_client import MockClient
+
+        return MockClient(self.url).session(self.session)
+
+    @cached_property
     def personas(self) -> dict[str, dict[str, Any]]:
         """The fixture wallets by `provider/name`, with ids and tokens."""
-        import httpx
-
-        with httpx.Client(trust_env=False) as client:
-            found = client.get(f"{self.url}/_mock/personas").raise_for_status().json()["personas"]
-        return {f"{persona['provider']}/{persona['name']}": persona for persona in found}
+        return self.controls.mock.personas()
 
     def defects(self, *names: str) -> None:
         """Give this test's session these defects, and no others."""
-        import httpx
+        self.controls.defects(*names)
 
-        with httpx.Client(trust_env=False) as client:
-            answer = client.put(f"{self.url}/_mock/sessions/{self.session}/defects", json={"defects": names})
-        if answer.is_error:
-            raise ValueError(f"the mock does not take these defects: {answer.text}")
+    def expect(self, operation: str, **wanted: Any) -> list[int]:
+        """Fail, with the nearest calls, unless an operation was called so often: `times`, `at_least`, `at_most`, `where`."""
+        return self.controls.expect(operation, **wanted)
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,12 @@ def walletproof_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def walletproof_server(walletproof_url: str) -> Server:
+def walletproof_server(walletproof_url: str) -> Iterator[Server]:
     """A running mock, in a session of this test's own."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    return Server(walletproof_url, f"pytest-{worker}-{next(_sessions)}")
+    server = Server(walletproof_url, f"pytest-{worker}-{next(_sessions)}")
+    yield server
+    server.controls.mock.close()
 
 
 @pytest.fixture

@@ -19,16 +19,39 @@ from connexion.security import AbstractSecurityHandler
 from mock_server.call import Call, Provider
 from mock_server.defects.stage import Stage
 from mock_server.edge import CALL, Edge, Operations, note_operation
+from mock_server.faults.playing import Playing
+from mock_server.faults.striking import Striking
 from mock_server.journal import Journal
-from mock_server.sessions import Sessions
+from mock_server.scenarios.counting import CallCounter
+from mock_server.stopping import Stopping
+from mock_server.world import Worlds
 
 
-def build_app(providers: Sequence[Provider], stage: Stage, sessions: Sessions, journal: Journal) -> AsyncApp:
+def build_app(
+    providers: Sequence[Provider],
+    stage: Stage,
+    worlds: Worlds,
+    journal: Journal,
+    calls: CallCounter,
+    striking: Striking,
+    playing: Playing,
+    stopping: Stopping,
+) -> AsyncApp:
     """One application that serves all providers; the last one answers for paths that nobody owns."""
     app = AsyncApp(
         "mock_server",
         middlewares=[
-            partial(Edge, providers=providers, stage=stage, sessions=sessions, journal=journal),
+            partial(
+                Edge,
+                providers=providers,
+                stage=stage,
+                worlds=worlds,
+                journal=journal,
+                calls=calls,
+                striking=striking,
+                playing=playing,
+                stopping=stopping,
+            ),
             RoutingMiddleware,
             SecurityMiddleware,
             Operations,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Protocol
 
 from contract_tests.contract import Contract, Operation
 from contract_tests.exchange import Request, Response
 from contract_tests.finding import Finding
-from mock_server.sessions import DEFAULT_SESSION
 from mock_server.world import State
 
 Header = tuple[bytes, bytes]
@@ -49,12 +51,15 @@ class Refused(Exception):
 class Call:
     """A request with what the mock has learned about it so far."""
 
-    __slots__ = ("answer", "headers", "identity", "operation", "provider", "request", "session")
+    __slots__ = ("answer", "at", "headers", "identity", "misnamed", "neighbours", "operation", "provider", "request", "session")
 
-    def __init__(self, request: Request, provider: Provider) -> None:
+    def __init__(self, request: Request, provider: Provider, session: str, at: datetime) -> None:
         self.request = request
         self.provider = provider
-        self.session = DEFAULT_SESSION
+        self.session = session
+        self.misnamed = ""  # what is wrong with the session's name, if anything is
+        self.at = at  # the time in the session when the request came
+        self.neighbours: Sequence[Contract] = ()  # of all providers: where a path may lead that has no operation
         self.operation: Operation | None = None
         self.identity: Any = None
         self.headers: tuple[Header, ...] = ()  # which the answer will have, whatever it is
@@ -63,7 +68,7 @@ class Call:
 
 def response_of(call: Call, answer: Answer) -> Response:
     """An answer as it leaves: with its provider's headers, and with those that the call has for it."""
-    headers = call.provider.headers(call)
+    headers = [(b"date", _http_date(int(call.at.timestamp()))), *call.provider.headers(call)]
     headers += call.headers
     headers += answer.headers
     if answer.content_type is not None:
@@ -71,6 +76,11 @@ def response_of(call: Call, answer: Answer) -> Response:
     if answer.status != 204 and answer.chunks is None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return Response(answer.status, headers, answer.body)
+
+
+@lru_cache(maxsize=64)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def path_of(location: str) -> bytes:

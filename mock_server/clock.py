@@ -9,15 +9,30 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from contract_tests.durations import duration
+from pydantic import AfterValidator
+
+from contract_tests.durations import duration, written
 
 Mode = Literal["real", "frozen", "offset"]
 
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 1, 1, tzinfo=UTC)
 """No world's clock leaves this span: ids and dates must still be writable at its end."""
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("that is beyond the end of the calendar") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+"""A time in UTC, also where it is read from a file."""
 
 
 class Clock(Protocol):
@@ -41,7 +56,7 @@ class ClockSetting:
     """How a world's time follows from wall time. `moment` is where a frozen clock stands, `offset` what is added otherwise."""
 
     mode: Mode = "real"
-    moment: datetime | None = None
+    moment: Moment | None = None
     offset: timedelta = timedelta()
 
     def now(self, wall: datetime) -> datetime:
@@ -50,32 +65,48 @@ class ClockSetting:
             return self.moment
         return wall + self.offset if self.offset else wall
 
+    @property
+    def text(self) -> str:
+        """The setting as `parse_clock` reads it."""
+        if self.moment is not None:
+            return f"frozen:{rfc3339(self.moment)}"
+        if self.mode == "offset":
+            return f"offset:-{written(-self.offset)}" if self.offset < timedelta() else f"offset:{written(self.offset)}"
+        return "real"
+
+    @property
+    def sound(self) -> bool:
+        """Whether mode, moment and offset go together."""
+        return (self.mode == "frozen") == (self.moment is not None) and (self.mode == "offset" or not self.offset)
+
     def moved_to(self, moment: datetime, wall: datetime) -> ClockSetting:
         """The clock that shows a moment now, and goes on as this one does: a real one becomes one with an offset."""
         if self.mode == "frozen":
-            return ClockSetting("frozen", moment)
+            return self.stopped(moment)
         return ClockSetting("offset", None, moment - wall)
+
+    @staticmethod
+    def stopped(moment: datetime) -> ClockSetting:
+        """A clock that stands."""
+        return ClockSetting("frozen", moment)
 
 
 REAL = ClockSetting()
 
 
-def frozen(moment: datetime) -> ClockSetting:
-    """A clock that stands."""
-    return ClockSetting("frozen", moment)
-
-
-def parse_clock(text: str) -> ClockSetting:
-    """`real`, `frozen:2026-11-21T09:00:00Z` or `offset:7d`; ValueError says what was expected."""
+def parse_clock(text: str, now: datetime) -> ClockSetting:
+    """`real`, `frozen` (at this moment), `frozen:2026-11-21T09:00:00Z` or `offset:7d`; ValueError says what was expected."""
     kind, _, rest = text.partition(":")
-    if kind == "real" and not rest:
+    if text == "real":
         return REAL
+    if text == "frozen":
+        return ClockSetting.stopped(now)
     if kind == "frozen" and rest:
-        return frozen(parse_moment(rest))
+        return ClockSetting.stopped(parse_moment(rest))
     if kind == "offset" and rest:
         span = duration(rest.removeprefix("-"))
         return ClockSetting("offset", None, -span if rest.startswith("-") else span)
-    raise ValueError(f"expected real, frozen:2026-11-21T09:00:00Z or offset:7d, got {text[:60]!r}")
+    raise ValueError(f"expected real, frozen, frozen:2026-11-21T09:00:00Z or offset:7d, got {text[:60]!r}")
 
 
 def parse_moment(text: str) -> datetime:

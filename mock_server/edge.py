@@ -7,10 +7,10 @@ request and has it handled.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
@@ -22,13 +22,22 @@ from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.judge import Judge
 from contract_tests.rules.observation import Observation
 from contract_tests.source import InputError
+from mock_server import wire
 from mock_server.call import Answer, Call, Handler, Provider, Refused, response_of
 from mock_server.clock import Stopwatch
 from mock_server.defects.changes import CutShort
-from mock_server.defects.stage import Stage, applied
+from mock_server.defects.defect import Defect
+from mock_server.defects.stage import Stage
+from mock_server.faults.fault import GATEWAY_STATUSES
+from mock_server.faults.playing import Played, Playing
+from mock_server.faults.striking import Strike, Striking
 from mock_server.journal import Journal
-from mock_server.sessions import DEFAULT_SESSION, Sessions, TooManySessions
-from mock_server.world import SessionFull
+from mock_server.prefer import applied, wishes
+from mock_server.routes import hinted
+from mock_server.scenarios.counting import CallCounter
+from mock_server.sessions import DEFAULT_SESSION, TooManySessions
+from mock_server.stopping import Stopping
+from mock_server.world import SessionFull, Worlds
 
 log = logging.getLogger("walletproof")
 
@@ -49,14 +58,31 @@ class _ClientGone(Exception):
 class Edge:
     """Outermost layer: `providers` in order of their claim on a path, the last one takes what nobody owns."""
 
-    def __init__(self, app: ASGIApp, providers: Sequence[Provider], stage: Stage, sessions: Sessions, journal: Journal) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        providers: Sequence[Provider],
+        stage: Stage,
+        worlds: Worlds,
+        journal: Journal,
+        calls: CallCounter,
+        striking: Striking,
+        playing: Playing,
+        stopping: Stopping,
+    ) -> None:
         self._app = app
         self._claims = [(provider.prefixes, provider) for provider in providers]
         self._default = providers[-1]
+        self._contracts = [provider.contract for provider in providers]
         self._judges = {provider.name: Judge(provider.contract) for provider in providers}
         self._stage = stage
-        self._sessions = sessions
+        self._worlds = worlds
         self._journal = journal
+        self._calls = calls
+        self._striking = striking
+        self._playing = playing
+        self._stopping = stopping
+        self._troubled = playing.providers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,25 +94,88 @@ class Edge:
             if request.path.startswith(prefixes):
                 provider = claimant
                 break
-        call = Call(request, provider)
+        session, misnamed = _session_of(request)
+        call = Call(request, provider, session, self._worlds.time_of(session))
+        call.misnamed = misnamed
+        call.neighbours = self._contracts
         began = Stopwatch.seconds()
+        played: Played | None = None
         try:
-            if self._stage.concerns(request):
-                response = await self._staged(call, scope, receive)
-                if isinstance(response, CutShort):
-                    await _cut_short(response, receive, send)
-                    return
+            if provider.name in self._troubled:
+                response, played = await self._provided(call, scope, receive)
             else:
                 response = await self._respond(call, scope, receive)
         except _ClientGone:
             return
         self._journal.note(call, response, Stopwatch.seconds() - began)
+        await self._calls.answered(call)
         if call.answer is not None and call.answer.chunks is not None:
-            await _stream(response, call.answer.chunks, receive, send)
+            await wire.send_stream(response, call.answer.chunks, self._stopping, receive, send)
             return
         body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        await send({"type": "http.response.body", "body": body})
+        if played is not None and played.ending is not None:
+            await wire.end(played.ending, self._playing.garbage(call), receive, send)
+        elif isinstance(response, CutShort):
+            await wire.send_cut(response, body, 0, self._stopping, receive, send)
+        elif played is None:
+            await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+            await send({"type": "http.response.body", "body": body})
+        elif played.cut:
+            await wire.send_cut(response, body[: len(body) * 2 // 3], played.seconds, self._stopping, receive, send)
+        else:
+            await wire.send_slowly(response, body, played.seconds, self._stopping, send)
+
+    async def _provided(self, call: Call, scope: Scope, receive: Receive) -> tuple[Response, Played | None]:
+        """The way of a provider's request: through the faults that strike it and the defects that are on."""
+        request, provider = call.request, call.provider
+        if call.misnamed:
+            return await self._respond(call, scope, receive), None  # refused there
+        try:
+            wished = wishes(request.headers) if b"prefer" in request.header else ()
+            defects, asked_for = self._stage.chosen(call, wished) if self._stage.concerns(wished) else ((), ())
+            strikes = await self._striking.strikes(call, wished)
+        except InputError as error:
+            return self._checked(call, provider.bad_header(call, "prefer", str(error))), None
+        except (SessionFull, TooManySessions) as full:
+            return self._no_room(call, full), None
+        except Exception:
+            log.exception("%s %r: its faults could not be found", request.method, request.path)
+            return self._checked(call, provider.failure(call)), None
+
+        async def usual() -> Response:
+            if not defects:
+                return await self._respond(call, scope, receive)
+            response = await self._staged(call, defects, scope, receive)
+            return applied(response, [("defect", defect.name) for defect in asked_for])
+
+        if not strikes:
+            return await usual(), None
+        return await self._struck(call, strikes, usual, receive)
+
+    async def _struck(
+        self, call: Call, strikes: Sequence[Strike], usual: Callable[[], Awaitable[Response]], receive: Receive
+    ) -> tuple[Response, Played | None]:
+        """The way through the faults."""
+        request = call.request
+
+        async def drain() -> None:
+            if request.method in _WITH_BODY:
+                with suppress(_BodyTooLarge):
+                    request.body = await _read_body(request, receive, call.provider.max_body)
+
+        try:
+            self._worlds.sessions.get(call.session)
+            played = await self._playing.play(call, strikes, usual, drain)
+        except _ClientGone:
+            raise
+        except TooManySessions as full:
+            return self._no_room(call, full), None
+        except Exception:
+            log.exception("%s %r failed with the faults %s", request.method, request.path, strikes)
+            return self._checked(call, call.provider.failure(call)), None
+        if played.error or (played.surprising and not self._stage.spoiled(call.session)):
+            played.response = self._vetted(call, played.response, contract_only=played.error)
+        return played.response, played
 
     async def _respond(self, call: Call, scope: Scope, receive: Receive) -> Response:
         """The honest way."""
@@ -99,23 +188,17 @@ class Edge:
         except _ClientGone:
             raise
         except (SessionFull, TooManySessions) as full:
-            call.session = DEFAULT_SESSION
-            return response_of(call, call.provider.unavailable(call, str(full)))
+            return self._no_room(call, full)
         except Exception:
             log.exception("%s %r failed", request.method, request.path)
             answer = call.provider.failure(call)
+        if call.operation is None and answer.status in (404, 405):
+            hinted(call, answer)
         return self._checked(call, answer)
 
-    async def _staged(self, call: Call, scope: Scope, receive: Receive) -> Response:
+    async def _staged(self, call: Call, defects: Sequence[Defect], scope: Scope, receive: Receive) -> Response:
         """The way through the defects that are on."""
         request = call.request
-        _choose_session(call)  # a name that is none is refused on the honest way
-        try:
-            defects, asked_for = self._stage.chosen(call)
-        except InputError as error:
-            return self._checked(call, call.provider.bad_header(call, "prefer", str(error)))
-        if not defects:
-            return await self._respond(call, scope, receive)
         try:
             if request.method in _WITH_BODY:
                 request.body = await _read_body(request, receive, call.provider.max_body)
@@ -134,19 +217,21 @@ class Edge:
             return await self._respond(call, {**scope, **changed, "path": request.path, "extensions": extensions}, replay)
 
         try:
-            return applied(await self._stage.play(call, defects, respond), asked_for)
+            self._worlds.sessions.get(call.session)  # what defects leave behind ends with it
+            return await self._stage.play(call, defects, respond)
         except _ClientGone:
             raise
+        except (SessionFull, TooManySessions) as full:
+            return self._no_room(call, full)
         except Exception:
             log.exception("%s %r failed with the defects %s", request.method, request.path, [d.name for d in defects])
             return self._checked(call, call.provider.failure(call))
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> Answer:
         request = call.request
-        problem = _choose_session(call)
-        if problem:
-            return call.provider.bad_header(call, "x-mock-session", problem)
-        self._sessions.get(call.session)
+        if call.misnamed:
+            return call.provider.bad_header(call, "x-mock-session", call.misnamed)
+        self._worlds.sessions.get(call.session)
         early = await call.provider.before_routing(call)
         if early is not None:
             return early
@@ -179,15 +264,25 @@ class Edge:
         log.error("%s %r was not answered", request.method, request.path)
         return call.provider.failure(call)
 
+    def _no_room(self, call: Call, full: Exception) -> Response:
+        """503; said in the default session, which is always there."""
+        call.session = DEFAULT_SESSION
+        return response_of(call, call.provider.unavailable(call, str(full)))
+
     def _checked(self, call: Call, answer: Answer) -> Response:
         """The response as it leaves; one that would break a promise becomes a logged finding and a 500."""
+        # That the server has failed is known, and what defects did to a world is wanted: only the contract must hold.
+        contract_only = answer.status >= 500 or self._stage.spoiled(call.session)
+        return self._vetted(call, response_of(call, answer), contract_only=contract_only)
+
+    def _vetted(self, call: Call, response: Response, *, contract_only: bool) -> Response:
         contract = call.provider.contract
         operation = call.operation or contract.unrouted
-        response = response_of(call, answer)
         exchange = Exchange(call.request, response)
-        if answer.status >= 500 or self._stage.spoiled(call.session):
-            # That the server has failed is known, and what defects did to a world is wanted: only the contract must hold.
+        if contract_only:
             findings = contract.check_response(operation, exchange)
+            if response.status in GATEWAY_STATUSES:
+                findings = [finding for finding in findings if finding.rule != "response.status"]
         else:
             judge = self._judges[call.provider.name]
             if judge.faultless(operation, exchange):
@@ -197,7 +292,7 @@ class Edge:
             return response
         for finding in findings:
             log.error(
-                "%s %r: the mock was about to answer %d: %s", call.request.method, call.request.path, answer.status, finding
+                "%s %r: the mock was about to answer %d: %s", call.request.method, call.request.path, response.status, finding
             )
         return response_of(call, call.provider.failure(call))
 
@@ -259,53 +354,19 @@ def note_operation(call: Call, scope: Scope) -> Operation | None:
     return call.operation
 
 
-async def _cut_short(response: Response, receive: Receive, send: Send) -> None:
-    """Send a body that ends before its announced length, and close the connection."""
-    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-    connection = getattr(getattr(send, "__self__", None), "transport", None)  # uvicorn's; ASGI knows no way to hang up
-    await send({"type": "http.response.body", "body": response.body, "more_body": connection is not None})
-    if connection is not None:
-        connection.close()
-        while (await receive())["type"] != "http.disconnect":
-            pass  # the server complains of an answer that is not whole, unless it has noticed
-
-
-async def _stream(response: Response, chunks: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-    """Send an answer piece by piece until there is no more, or nobody listens any more."""
-    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-
-    async def send_all() -> None:
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-    async def until_gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = [asyncio.create_task(send_all()), asyncio.create_task(until_gone())]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    if tasks[0] in done:
-        await send({"type": "http.response.body", "body": b""})
-
-
-def _choose_session(call: Call) -> str | None:
-    """Set the call's session from header or host; a sentence if the name is no name."""
-    header = call.request.header
+def _session_of(request: Request) -> tuple[str, str]:
+    """The session that header or host names, and a sentence if the name is no name."""
+    header = request.header
     named = header.get(b"x-mock-session")
     if named is not None:
         name = named.decode("latin-1")
-        if not _SESSION_NAME.fullmatch(name):
-            return "X-Mock-Session must be 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
-        call.session = name
-    elif b".localhost" in (host := header.get(b"host", b"").lower()) and (match := _SESSION_HOST.fullmatch(host)):
-        call.session = match[1].decode()
-    return None
+        if _SESSION_NAME.fullmatch(name):
+            return name, ""
+        wanted = "1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first"
+        return DEFAULT_SESSION, f"X-Mock-Session must be {wanted}"
+    if b".localhost" in (host := header.get(b"host", b"").lower()) and (match := _SESSION_HOST.fullmatch(host)):
+        return match[1].decode(), ""
+    return DEFAULT_SESSION, ""
 
 
 async def _read_body(request: Request, receive: Receive, most: int) -> bytes:

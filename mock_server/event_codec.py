@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mock_server.event_log import Event
+from mock_server.problems import first_problem
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -23,9 +24,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     try:
         event: Event = _adapter(kind).validate_python({name: value for name, value in data.items() if name != "kind"})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise ValueError(f"{kind.__name__}: {place}: {first['msg']}") from None
+        raise ValueError(f"{kind.__name__}: {': '.join(first_problem(error))}") from None
     return event
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, Protocol
+
+from mock_server.clock import Moment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened in a world. Subclasses add plain data only, so that any event can be written down."""
 
-    at: datetime
+    at: Moment
 
     kinds: ClassVar[dict[str, type[Event]]] = {}
     """All subclasses by name, as `event_codec` reads them."""

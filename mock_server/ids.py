@@ -44,20 +44,18 @@ class Seed:
 
 
 class Ulids:
-    """Fresh ULIDs in great number: a random beginning by name, then a count."""
+    """ULIDs in great number: a random beginning by name, then a count that the caller keeps."""
 
     def __init__(self, seed: Seed, *name: str | int) -> None:
         self._head = encode_ulid(seed.bits(40, *name) << 40)[10:18]
-        self._count = 0
         self._milliseconds = -1
         self._time = ""
 
-    def next(self, milliseconds: int) -> str:
-        """The next one."""
+    def at(self, milliseconds: int, count: int) -> str:
+        """The one of a time and a count."""
         if milliseconds != self._milliseconds:
             self._milliseconds = milliseconds
             self._time = encode_ulid(milliseconds << _RANDOM_BITS)[:10]
-        self._count = count = self._count + 1
         return (
             f"{self._time}{self._head}"
             f"{_PAIRS[count >> 30 & 1023]}{_PAIRS[count >> 20 & 1023]}{_PAIRS[count >> 10 & 1023]}{_PAIRS[count & 1023]}"

@@ -28,3 +28,8 @@ class Cast(Protocol):
     def member(self, index: int) -> Persona | None:
         """A member of the population; None beyond its size."""
         ...
+
+
+def wallet_ids(cast: Cast) -> dict[str, str]:
+    """The ids of a provider's wallets by persona; some personas have none."""
+    return {persona.name: persona.ids["wallet"] for persona in cast.personas() if "wallet" in persona.ids}

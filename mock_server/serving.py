@@ -39,18 +39,23 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
-def serve(app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until interrupted; `ready` is called once requests are answered."""
+
+def serve(app: Any, bound: socket.socket, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
+    """Serve until interrupted; `ready` is called once requests are answered, `stopping` before the last ones are waited for."""
     config = uvicorn.Config(
         app,
         lifespan="on",
@@ -58,8 +63,9 @@ def serve(app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # the mock's own tells the time of the world
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type] # uvicorn hands it to asyncio, which takes fractions
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and passes the signal on
-        _Server(config, ready).run(sockets=[bound])
+        _Server(config, ready, stopping).run(sockets=[bound])

@@ -13,7 +13,6 @@ from typing import Any
 
 from mock_server.clock import Stopwatch
 from mock_server.event_log import Event
-from mock_server.ids import Seed, Ulids
 
 MOST_SESSIONS = 10_000
 IDLE = timedelta(hours=1)
@@ -29,29 +28,23 @@ class Session:
     """What is kept of a session beside its log.
 
     `used` is when it was last used, in seconds of the stopwatch. `changed`: something would be lost with it. `memory` is for
-    what parts of the mock keep between two requests, by their name.
+    what parts of the mock keep between two requests, by their name. `requests` counts the ids given to requests.
     """
 
-    __slots__ = ("changed", "memory", "name", "request_ids", "snapshots", "used")
+    __slots__ = ("changed", "memory", "name", "requests", "snapshots", "used")
 
     def __init__(self, name: str, used: float) -> None:
         self.name = name
         self.used = used
         self.changed = False
         self.memory: dict[str, Any] = {}
-        self.request_ids: Ulids | None = None
+        self.requests = 0
         self.snapshots: dict[str, tuple[Event, ...]] = {}
 
     def clear(self) -> None:
         """Back to the beginning; snapshots stay."""
         self.memory = {}
-        self.request_ids = None
-
-    def next_request_id(self, seed: Seed, milliseconds: int) -> str:
-        """A fresh ULID: the same for the same request of a session that began anew."""
-        if self.request_ids is None:
-            self.request_ids = Ulids(seed, "request ids")
-        return self.request_ids.next(milliseconds)
+        self.requests = 0
 
 
 class Sessions:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import IO
 
 import httpx
@@ -44,16 +43,16 @@ class Mock:
         return {f"{persona['provider']}/{persona['name']}": persona for persona in found}
 
 
-def start(*options: str) -> Mock:
+def start(*options: str, command: str = "serve") -> Mock:
     """Start a mock on a free port and wait until it says that it is ready."""
-    command = [sys.executable, "-m", "walletproof", "serve", "--port", "0", *options]
+    line = [sys.executable, "-m", "walletproof", command, "--port", "0", *options]
     log = tempfile.TemporaryFile("w+")  # not a pipe: nobody reads it while the mock runs, and a full pipe would stop it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("Personas:"):
+    for said in process.stdout:
+        lines.append(said)
+        if said.startswith("Personas:"):
             break
     banner = "".join(lines)
     match = re.search(r"http://\S+", banner)
@@ -73,27 +72,27 @@ def stop(mock: Mock) -> str:
         return log.read()
 
 
-def paste(line: str) -> str:
-    """What a curl line prints when it is pasted into a shell; fails unless the answer is a 2xx.
+def curl_stand_in(folder: Path) -> dict[str, str]:
+    """An environment in which `curl` is ours, for machines that have none; `folder` is where it is put."""
+    script = folder / "curl"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).parent / "curl_stand_in.py"}" "$@"\n', "utf-8")
+    script.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
-    Where there is no curl, its options are read as curl reads them: the line must be right all the same.
-    """
-    if shutil.which("curl"):
-        command = f"{line} --fail --silent --show-error"
-        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30).stdout
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-H", action="append", default=[])
-    parser.add_argument("-X", default="GET")
-    parser.add_argument("url")
-    options = parser.parse_args(shlex.split(line)[1:])
-    headers = dict(header.split(": ", 1) for header in options.H)
-    return httpx.request(options.X, options.url, headers=headers).raise_for_status().text
+
+def paste(line: str) -> str:
+    """What a curl line prints when it is pasted into a shell; fails unless the answer is a 2xx."""
+    command = f"{line} --fail --silent --show-error"
+    with tempfile.TemporaryDirectory() as folder:
+        environment = dict(os.environ) if shutil.which("curl") else curl_stand_in(Path(folder))
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30, env=environment)
+    return done.stdout
 
 
 @contextmanager
-def running(*options: str) -> Iterator[Mock]:
+def running(*options: str, command: str = "serve") -> Iterator[Mock]:
     """A mock of a test's own, stopped afterwards; it must not log anything."""
-    started = start(*options)
+    started = start(*options, command=command)
     try:
         yield started
     finally:

@@ -109,7 +109,7 @@ def test_sessions_with_bad_names(mock: Mock, name: str) -> None:
 def test_unknown_controls(mock: Mock) -> None:
     """An unknown control is a 404 that lists the known ones; a wrong method a 405 that names the right one."""
     with httpx.Client(base_url=mock.url) as client:
-        for path in ("/_mock/nothing", "/_mock/", "/_mock/health/x", "/_mock/sessions/a"):
+        for path in ("/_mock/nothing", "/_mock/", "/_mock/health/x", "/_mock/sessions/a/b"):
             assert "GET /_mock/personas" in assert_refused(client.get(path), 404, "not_found")
         for method, path, allowed in (
             ("POST", "/_mock/health", "GET"),

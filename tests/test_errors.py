@@ -443,7 +443,7 @@ def test_line_feed_at_the_end_is_no_way_round_the_token(client: httpx.Client, pa
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/wallets", {"POST"}),
+        ("/v1/wallets", {"GET", "POST"}),
         ("/v1/wallets/{id}", {"GET", "PUT"}),
         ("/v1/wallets/{id}/balance/real-time", {"GET"}),
         ("/v1/wallets/{id}/top-up", {"POST"}),

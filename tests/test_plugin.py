@@ -18,6 +18,8 @@ PROJECT = {
 import httpx
 import pytest
 
+from contract_tests.mock_client import ControlError, NotExpected
+
 
 def top_up(server):
     """The credits before and after."""
@@ -47,8 +49,18 @@ def top_up_again(server):
 
 
 def test_an_unknown_defect_is_named(walletproof_server):
-    with pytest.raises(ValueError, match="no-such-defect"):
+    with pytest.raises(ControlError, match="no-such-defect"):
         walletproof_server.defects("no-such-defect")
+
+
+def test_what_was_called_is_known(walletproof_server):
+    wallet = walletproof_server.personas["flexprice/healthy"]["ids"]["wallet"]
+    walletproof_server.controls.set_clock("frozen:2026-11-21T12:00:00Z")
+    url = f"{walletproof_server.url}/v1/wallets/{wallet}"
+    httpx.put(url, json={"name": "Blue"}, headers={"x-api-key": "any", **walletproof_server.headers})
+    assert walletproof_server.expect("updateWallet", times=1, where={"body": {"name": "Blue"}}) == [1]
+    with pytest.raises(NotExpected, match="Blue"):
+        walletproof_server.expect("updateWallet", where={"body": {"name": "Green"}})
 
 
 def test_polar(walletproof_server):
@@ -93,14 +105,14 @@ def test_every_test_has_a_world_of_its_own(tmp_path: Path) -> None:
     """Tests that change the same wallet, use the same key and switch on defects do not see each other."""
     code, output = pytest_run(project(tmp_path))
 
-    assert (code, counts(output)["passed"]) == (0, 7), output
+    assert (code, counts(output)["passed"]) == (0, 8), output
 
 
 def test_xdist_workers_do_not_meet_either(tmp_path: Path) -> None:
     """The same in two processes."""
     code, output = pytest_run(project(tmp_path), "-n", "2")
 
-    assert (code, counts(output)["passed"]) == (0, 7), output
+    assert (code, counts(output)["passed"]) == (0, 8), output
 
 
 def test_the_suite_passes_on_an_honest_target(mock: Mock, session: str, tmp_path: Path) -> None:

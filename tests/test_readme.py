@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import Mock, paste
+import pytest
+import yaml
+from conftest import Mock, paste, running
 
 from mock_server.defects.catalogue import CATALOGUE
 
@@ -44,12 +46,17 @@ def test_python_examples_run(mock: Mock) -> None:
         assert result.stdout.strip()
 
 
-def test_curl_examples_run(mock: Mock) -> None:
-    """Every curl line works when pasted."""
+def test_curl_examples_run() -> None:
+    """Every curl line works when pasted, one after the other; what asks for an error gets it."""
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("curl")]
-    assert len(lines) == 3
-    for line in lines:
-        paste(here(line, mock))
+    assert len(lines) == 8
+    with running() as own:
+        for line in lines:
+            if "code=503" in line:
+                with pytest.raises(subprocess.CalledProcessError):
+                    paste(here(line, own))
+            else:
+                paste(here(line, own))
 
 
 def test_make_targets_exist() -> None:
@@ -62,3 +69,14 @@ def test_make_targets_exist() -> None:
 def test_number_of_defects() -> None:
     """The README says how many defects there are."""
     assert set(re.findall(r"(\d+) defects", README)) == {str(len(CATALOGUE))}
+
+
+def test_every_control_is_in_a_guide() -> None:
+    """The guides name each control by its path, or by the end of it, and none that there is not."""
+    paths = yaml.safe_load((ROOT / "openapi" / "control.yaml").read_text(encoding="utf-8"))["paths"]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    named = re.findall(r"`(?:[A-Z]+ )?(/_mock|\.\.\.)(/[^\s`]+)`", text)
+    ends = {end if begin == "..." else begin + end for begin, end in named} - {"/_mock/sessions/{session}/polar"}
+
+    assert [end for end in ends if not any(path.endswith(end) for path in paths)] == []
+    assert [path for path in paths if not path.endswith(tuple(ends))] == []

@@ -80,11 +80,14 @@ def guarded() -> Iterator[Mock]:
     stop(mock)
 
 
-def run(mock: Mock, folder: Path, name: str, headers: dict[str, str], wallets: list[str], base: str = "") -> tuple[Any, str]:
-    """The JSON report and the text of `st run` over the whole contract."""
+def run(
+    mock: Mock, folder: Path, name: str, headers: dict[str, str], wallets: list[str], base: str = "", examples: int = 25
+) -> tuple[Any, str]:
+    """The JSON report and the text of `st run` over the whole contract, with so many generated requests for each operation."""
     overlay = OPENAPI / f"{name}.overlay.yaml"
     document = folder / "contract.json"
-    document.write_text(json.dumps(Contract.load(name, OPENAPI / f"{name}.yaml", overlay if overlay.exists() else None).merged))
+    overlays = [overlay] if overlay.exists() else []
+    document.write_text(json.dumps(Contract.load(name, OPENAPI / f"{name}.yaml", *overlays).merged))
     hooks = folder / "hooks.py"
     hooks.write_text(HOOKS)
     toml_headers = "{ " + ", ".join(f'"{key}" = "{value}"' for key, value in headers.items()) + " }"
@@ -92,7 +95,7 @@ def run(mock: Mock, folder: Path, name: str, headers: dict[str, str], wallets: l
     settings.write_text(SETTINGS.format(hooks=json.dumps(str(hooks)), headers=toml_headers, wallets=json.dumps(wallets)))
     report = folder / "report.json"
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(settings), "run", str(document)]
-    command += ["-u", mock.url + base, "--seed", "1", "-n", "25", "--phases", "coverage,fuzzing"]
+    command += ["-u", mock.url + base, "--seed", "1", "-n", str(examples), "--phases", "coverage,fuzzing"]
     command += ["--report", "json", "--report-json-path", str(report)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=120)
     assert report.exists(), result.stdout + result.stderr
@@ -113,7 +116,7 @@ def test_polar_has_no_failure(guarded: Mock, mock: Mock, tmp_path: Path) -> None
 
 def test_controls_have_no_failure(guarded: Mock, tmp_path: Path) -> None:
     """The mock's own controls keep their own document."""
-    report, text = run(guarded, tmp_path, "control", {"x-control-token": TOKEN}, ["default"])
+    report, text = run(guarded, tmp_path, "control", {"x-control-token": TOKEN}, ["default"], examples=8)
     assert report["failures"] == [], text
 
 

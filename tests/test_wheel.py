@@ -85,7 +85,7 @@ def test_contents(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     expected |= {f"contract_tests/{path.relative_to(ROOT)}" for path in (ROOT / "openapi").iterdir()}
-    expected |= {f"mock_server/{path.relative_to(ROOT)}" for path in (ROOT / "fixtures").iterdir()}
+    expected |= {f"mock_server/{path.relative_to(ROOT)}" for path in (ROOT / "fixtures").rglob("*.yaml")}
 
     assert names == expected
     assert "walletproof = walletproof.cli:main" in entry_points

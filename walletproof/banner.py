@@ -48,7 +48,7 @@ def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
     lines += [f"Try: {curl}", ""]
     if settings.defects:
         lines.append(f"Defects:   {', '.join(settings.defects)}")
-    lines += [f"Personas:  {base}/_mock/personas    Stop: Ctrl-C"]
+    lines += [f"Personas:  {base}/_mock/personas    Docs: {base}/_mock/docs    Stop: Ctrl-C"]
     if settings.exposed:
         state = "ask for the control token" if settings.control_token else "are off: no --control-token"
         lines.append(f"Note:      other machines can reach this server; its controls {state}")

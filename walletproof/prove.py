@@ -165,7 +165,7 @@ _INTRO = """# The kill matrix
 by a rule that names the right thing; the page was written with {killed} of {all} defects found. `(live)` marks what the
 live services are known to do.
 
-Switch a defect on with `walletproof serve --defect NAME`, with `PUT /_mock/sessions/NAME/defects`, or for one request with
+Switch a defect on with `walletproof serve --defect NAME`, with `PUT /_mock/sessions/{{session}}/defects`, or for one request with
 `Prefer: defect=NAME`.
 
 """

@@ -1,17 +1,23 @@
-"""`walletproof serve`: the mock."""
+"""`walletproof serve`: the mock. `walletproof replay`: the mock as it was where a session was exported."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import os
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mock_server.assembly import Mock
+    from mock_server.session_file import SessionFile
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command and its options."""
+    """The commands and their options."""
     serve = commands.add_parser(
         "serve",
         help="serve the mock",
@@ -19,18 +25,57 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     serve.set_defaults(run=_run)
+    _add_world(serve)
+    _add_server(serve)
+    replay = commands.add_parser(
+        "replay",
+        help="serve the mock with an exported session in it",
+        description="Serve the mock as it was where FILE was exported, with that session in it and its clock stopped then.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    replay.set_defaults(run=_replay)
+    replay.add_argument("file", type=Path, metavar="FILE", help="what `walletproof export` wrote")
+    replay.add_argument("--session", metavar="NAME", default="default", help="the session to load it into")
+    _add_server(replay)
+
+
+def _add_world(parser: argparse.ArgumentParser) -> None:
+    """Options that decide what the worlds are; a file to replay says them itself."""
     none = argparse.SUPPRESS
-    serve.add_argument(
+    parser.add_argument(
         "--provider", action="append", metavar="NAME", default=none, help="serve only this provider; repeatable (default: all)"
     )
-    serve.add_argument(
+    parser.add_argument(
         "--spec", type=Path, metavar="FILE", default=none, help="use this OpenAPI document instead of the provider's"
     )
-    serve.add_argument("--overlay", type=Path, metavar="FILE", default=none, help="use this overlay instead of the provider's")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback is seen by others")
-    serve.add_argument("--port", type=int, default=8080, help="0 = any free port")
-    serve.add_argument("--seed", type=int, default=1, help="same seed, same wallets")
-    serve.add_argument(
+    parser.add_argument("--overlay", type=Path, metavar="FILE", default=none, help="use this overlay instead of the provider's")
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same wallets")
+    parser.add_argument("--population", type=int, default=1000, metavar="N", help="this many more wallets besides the personas")
+    parser.add_argument(
+        "--defect",
+        action="append",
+        metavar="NAME",
+        default=none,
+        help="break the contract in this way, in all sessions; repeatable (GET /_mock/defects lists them)",
+    )
+    parser.add_argument(
+        "--clock", default="real", metavar="CLOCK", help="time of all sessions: real, frozen:2026-11-21T09:00:00Z, or offset:7d"
+    )
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME|FILE",
+        default=none,
+        help="begin every session with this scenario; repeatable (GET /_mock/scenarios lists them)",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that serves."""
+    none = argparse.SUPPRESS
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback is seen by others")
+    parser.add_argument("--port", type=int, default=8080, help="0 = any free port")
+    parser.add_argument(
         "--fixtures",
         action="append",
         type=Path,
@@ -38,24 +83,31 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=none,
         help="use your own personas; one file per provider",
     )
-    serve.add_argument("--population", type=int, default=1000, metavar="N", help="this many more wallets besides the personas")
-    serve.add_argument(
+    parser.add_argument(
         "--api-key", action="append", metavar="KEY", default=none, help="take only this Flexprice key; repeatable (default: any)"
     )
-    serve.add_argument(
-        "--defect",
-        action="append",
-        metavar="NAME",
+    parser.add_argument(
+        "--documented-only", action="store_true", default=none, help="without the routes that Flexprice has and does not document"
+    )
+    parser.add_argument("--max-sessions", type=int, metavar="N", default=10_000, help="most sessions that are kept")
+    parser.add_argument("--max-events", type=int, metavar="N", default=100_000, help="most changes that a session may have")
+    parser.add_argument(
+        "--journal", type=int, metavar="N", default=1000, help="most exchanges that a session remembers; 0 = none"
+    )
+    parser.add_argument(
+        "--webhook", metavar="URL", default=none, help="where sessions send their webhooks (default: kept until drained)"
+    )
+    parser.add_argument(
+        "--webhook-host", action="append", metavar="HOST", default=none, help="sessions may also send webhooks there; repeatable"
+    )
+    parser.add_argument(
+        "--webhook-secret",
+        metavar="whsec_...",
         default=none,
-        help="break the contract in this way, in all sessions; repeatable (GET /_mock/defects lists them)",
+        help="what webhooks are signed with (or set WALLETPROOF_WEBHOOK_SECRET; default: one that everybody knows)",
     )
-    serve.add_argument(
-        "--clock", default="real", metavar="CLOCK", help="time of all sessions: real, frozen:2026-11-21T09:00:00Z, or offset:7d"
-    )
-    serve.add_argument("--max-sessions", type=int, metavar="N", default=10_000, help="changed sessions that are kept at most")
-    serve.add_argument("--max-events", type=int, metavar="N", default=100_000, help="changes that a session may have")
-    serve.add_argument("--session-idle", metavar="TIME", default="1h", help="how long an unused session is kept")
-    serve.add_argument(
+    parser.add_argument("--session-idle", metavar="TIME", default="1h", help="how long an unused session is kept")
+    parser.add_argument(
         "--control-token",
         metavar="TOKEN",
         default=none,
@@ -67,36 +119,81 @@ def _run(options: argparse.Namespace) -> int:
     # Starting makes a lot of objects that live as long as the process; collecting among them costs a tenth of the time.
     gc.disable()
     from contract_tests.source import InputError
-    from mock_server.assembly import PROVIDERS, Settings, assemble
+    from mock_server.assembly import PROVIDERS
+    from mock_server.clock import RealClock, parse_clock
+
+    try:
+        clock = parse_clock(options.clock, RealClock().now())
+    except ValueError as error:
+        raise InputError(f"--clock: {error}") from None
+    return _serve(
+        options,
+        providers=tuple(dict.fromkeys(getattr(options, "provider", PROVIDERS))),
+        spec=getattr(options, "spec", None),
+        overlay=getattr(options, "overlay", None),
+        seed=options.seed,
+        population=options.population,
+        defects=tuple(dict.fromkeys(getattr(options, "defect", ()))),
+        clock=clock,
+        scenarios=tuple(dict.fromkeys(getattr(options, "scenario", ()))),
+    )
+
+
+def _replay(options: argparse.Namespace) -> int:
+    gc.disable()
+    from contract_tests.source import InputError
+    from mock_server import assembly, session_file
     from mock_server.clock import parse_clock
+
+    assert assembly  # whatever it puts together has told which kinds of event there are
+    file = session_file.read(options.file)
+    origin = file.origin
+    try:
+        clock = parse_clock(origin.clock, file.at)
+    except ValueError as error:
+        raise InputError(f"{options.file}: /origin/clock: {error}") from None
+    return _serve(
+        options,
+        file,
+        providers=tuple(origin.fixtures),
+        seed=origin.seed,
+        population=origin.population,
+        clock=clock,
+        first_day=origin.first_day,
+    )
+
+
+def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world: Any) -> int:
+    """Serve until told to stop; `world` are the settings that decide what the worlds are."""
+    from mock_server.assembly import Settings, assemble
     from mock_server.serving import bind, serve
+    from mock_server.webhooks.signing import KNOWN_SECRET
     from walletproof.banner import banner, is_loopback
     from walletproof.units import at_least_one, seconds
 
-    try:
-        clock = parse_clock(options.clock)
-    except ValueError as error:
-        raise InputError(f"--clock: {error}") from None
     bound = bind(options.host, options.port)
     with bound:
         host, port = bound.getsockname()[:2]
         settings = Settings(
-            providers=tuple(dict.fromkeys(getattr(options, "provider", PROVIDERS))),
-            spec=getattr(options, "spec", None),
-            overlay=getattr(options, "overlay", None),
+            **world,
             fixtures=tuple(getattr(options, "fixtures", ())),
-            seed=options.seed,
-            population=options.population,
             api_keys=tuple(getattr(options, "api_key", ())),
             control_token=getattr(options, "control_token", None) or os.environ.get("WALLETPROOF_CONTROL_TOKEN"),
+            webhook=getattr(options, "webhook", None),
+            webhook_hosts=tuple(getattr(options, "webhook_host", ())),
+            webhook_secret=getattr(options, "webhook_secret", None)
+            or os.environ.get("WALLETPROOF_WEBHOOK_SECRET")
+            or KNOWN_SECRET,
             exposed=not is_loopback(host),
-            defects=tuple(dict.fromkeys(getattr(options, "defect", ()))),
-            clock=clock,
+            documented_only="documented_only" in options,
             max_sessions=at_least_one("--max-sessions", options.max_sessions),
             max_events=at_least_one("--max-events", options.max_events),
+            journal=options.journal,
             session_idle=timedelta(seconds=seconds("--session-idle", options.session_idle)),
         )
         mock = assemble(settings)
+        if file is not None:
+            _load(mock, options, file)
 
         def ready() -> None:
             gc.collect()
@@ -104,10 +201,27 @@ def _run(options: argparse.Namespace) -> int:
             gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often
             gc.enable()
             _say(banner(mock, settings, host, port))
+            if file is not None:
+                _say(f"Session:   {options.session}, {len(file.events)} events, stopped at {file.at:%Y-%m-%dT%H:%M:%SZ}")
 
-        serve(mock.app, bound, ready)
+        serve(mock.app, bound, ready, mock.stopping.begin)
     _say("stopped")
     return 0
+
+
+def _load(mock: Mock, options: argparse.Namespace, file: SessionFile) -> None:
+    """Bring a session where the file says, or say why this server cannot."""
+    from contract_tests.source import InputError
+    from mock_server.control.history import load
+    from mock_server.world import Refusal
+
+    differences = mock.origin.differences(file.origin)
+    if differences:
+        raise InputError(f"{options.file}: this server has {'; '.join(differences)} as in the file")
+    try:
+        asyncio.run(load(mock.worlds, mock.board, options.session, file))
+    except Refusal as refusal:
+        raise InputError(f"{options.file}: {refusal}") from None
 
 
 def _say(text: str) -> None:

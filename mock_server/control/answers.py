@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from mock_server.call import Answer, Header, Refused
+from mock_server.json_bytes import json_bytes
 
 
 def json_answer(status: int, body: Any, headers: Sequence[Header] = ()) -> Answer:
     """An answer in JSON."""
-    return Answer(status, orjson.dumps(body), content_type=b"application/json", headers=headers)
+    return Answer(status, json_bytes(body), content_type=b"application/json", headers=headers)
 
 
 def error(status: int, code: str, message: str, headers: Sequence[Header] = ()) -> Answer:

@@ -18,8 +18,10 @@ import orjson
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
 from contract_tests.source import InputError
+from mock_server.actions import Unknown
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
 from mock_server.control.answers import error, json_answer
+from mock_server.control.asking import session_of
 from mock_server.defects.board import Board
 from mock_server.defects.catalogue import CATALOGUE
 from mock_server.defects.defect import Defect
@@ -28,6 +30,7 @@ from mock_server.notice import Notice
 from mock_server.personas import Cast, Persona
 from mock_server.world import Refusal, Worlds
 
+_LONGEST_REFUSAL = 2_000  # it quotes what came, which may be long
 _LOCAL_HOST = re.compile(rb"(([A-Za-z0-9-]+\.)?localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
@@ -71,7 +74,6 @@ class Control:
                 "health": self.health,
                 "personas": self.personas,
                 "member": self.member,
-                "resetSession": self.reset,
                 "defects": self.defects,
                 "sessionDefects": self.session_defects,
                 "putSessionDefects": self.put_session_defects,
@@ -83,7 +85,7 @@ class Control:
         self._worlds = worlds
 
     def add(self, handlers: Mapping[str, Handler]) -> None:
-        """Serve more controls; what a world refuses is a 409."""
+        """Serve more controls; what a world refuses is a 409, and what it does not have a 404."""
         self.handlers = {**self.handlers, **{operation: _refusing(handler) for operation, handler in handlers.items()}}
 
     def new_state(self) -> ControlState:
@@ -179,28 +181,24 @@ class Control:
             return error(404, "not_found", f"The population has {self._population} members; number them from 0")
         return json_answer(200, _body(persona))
 
-    async def reset(self, call: Call) -> Answer:
-        """POST /_mock/sessions/{session}/reset"""
-        session = call.request.path_params["session"]
-        await self._worlds.reset(session)
-        self._board.reset(session)
-        return Answer(204)
-
     async def defects(self, call: Call) -> Answer:
         """GET /_mock/defects"""
         return json_answer(200, {"defects": [_entry(defect) for defect in CATALOGUE.values()]})
 
     async def session_defects(self, call: Call) -> Answer:
         """GET /_mock/sessions/{session}/defects"""
-        return _names(self._board.of(call.request.path_params["session"]))
+        return _names(self._board.of(session_of(call)))
 
     async def put_session_defects(self, call: Call) -> Answer:
         """PUT /_mock/sessions/{session}/defects"""
         names = orjson.loads(call.request.body)["defects"]
+        session = self._worlds.sessions.get(session_of(call))  # so that they end with it
         try:
-            return _names(self._board.put(call.request.path_params["session"], names))
+            chosen = self._board.put(session.name, names)
         except InputError as problem:
             return error(404, "not_found", str(problem))
+        session.changed = True
+        return _names(chosen)
 
 
 def _body(persona: Persona) -> dict[str, Any]:
@@ -222,7 +220,9 @@ def _refusing(handler: Handler) -> Handler:
     async def handle(call: Call) -> Answer:
         try:
             return await handler(call)
+        except Unknown as unknown:
+            return error(404, "not_found", str(unknown))
         except Refusal as refusal:
-            return error(409, "refused", str(refusal))
+            return error(409, "refused", str(refusal)[:_LONGEST_REFUSAL])
 
     return handle

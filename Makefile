@@ -20,7 +20,7 @@ test: $(VENV)/dev.done  ## Run the tests; options: make test ARGS="-k polar"
 prove: $(VENV)/dev.done  ## Show that the gate finds every defect (minutes); options: make prove ARGS="--seeds 100"
 	$(BIN)/walletproof prove $(ARGS)
 
-test-browser: $(VENV)/dev.done  ## Look at the HTML report in a browser (needs Chromium)
+test-browser: $(VENV)/dev.done  ## Look at what JavaScript has a part in (needs Chromium and node)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: lint types test  ## Everything that must hold before a change lands

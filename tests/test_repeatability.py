@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,18 +122,33 @@ def test_a_session_plays_on_another_machine(tmp_path: Path) -> None:
     ],
     ids=["format", "kind", "field", "seed", "fixtures", "defect"],
 )
-def test_a_file_that_is_none(tmp_path: Path, change: Any, expected: str) -> None:
-    """A file that was changed by hand, or comes from elsewhere, is refused with the place; exit code 2 and no traceback."""
-    with running("--clock", NOON) as mock, MockClient(mock.url) as client:
-        session = client.session("x")
-        session.advance("1h")
-        data = json.loads(session.export())
+def test_a_file_that_is_none(mock: Mock, session: str, change: Any, expected: str) -> None:
+    """A file that was changed by hand, or comes from elsewhere, is refused with the place, and nothing changes."""
+    with MockClient(mock.url) as client:
+        mine = client.session(session)
+        mine.set_clock(NOON)
+        data = json.loads(mine.export())
         change(data)
-        before = session.export()
-        with pytest.raises(ControlError) as refusal:
-            session.load(json.dumps(data).encode())
+        before = mine.export()
+        with pytest.raises(ControlError, match=re.escape(expected)) as refusal:
+            mine.load(json.dumps(data).encode())
         assert refusal.value.status in (400, 409)
-        assert session.export() == before
+        assert mine.export() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda data: data.update(events=[{"kind": "Nothing", "at": "2026-11-21T12:00:00Z"}]), "/events/0: no such kind"),
+        (lambda data: data["origin"].update(fixtures={"flexprice": "0", "polar": "0"}), "fixtures"),
+    ],
+    ids=["kind", "fixtures"],
+)
+def test_replaying_a_file_that_is_none(mock: Mock, session: str, tmp_path: Path, change: Any, expected: str) -> None:
+    """The command says where the file is wrong, with exit code 2 and no traceback."""
+    with MockClient(mock.url) as client:
+        data = json.loads(client.session(session).export())
+    change(data)
     file = tmp_path / "session.json"
     file.write_text(json.dumps(data), "utf-8")
     done = subprocess.run(
@@ -140,5 +156,6 @@ def test_a_file_that_is_none(tmp_path: Path, change: Any, expected: str) -> None
     )
 
     assert (done.returncode, done.stdout) == (2, "")
+    assert str(file) in done.stderr
     assert expected in done.stderr
     assert "Traceback" not in done.stderr

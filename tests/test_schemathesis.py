@@ -116,7 +116,7 @@ def test_polar_has_no_failure(guarded: Mock, mock: Mock, tmp_path: Path) -> None
 
 def test_controls_have_no_failure(guarded: Mock, tmp_path: Path) -> None:
     """The mock's own controls keep their own document."""
-    report, text = run(guarded, tmp_path, "control", {"x-control-token": TOKEN}, ["default"], examples=8)
+    report, text = run(guarded, tmp_path, "control", {"x-control-token": TOKEN}, ["default"], examples=4)
     assert report["failures"] == [], text
 
 

@@ -509,7 +509,7 @@ def control_calls(mock: Mock) -> list[Call]:
         Call("sessionFaults", {"session": "plans"}),
         Call("putSessionFaults", {"session": "plans"}, body={"faults": [{"fault": "cut"}]}),
         Call("putSessionFaults", {"session": "plans"}, body={"faults": [{"fault": "reset", "provider": "none"}]}),
-        Call("clearSessionFault", {"session": "plans", "fault": "f"}),
+        Call("clearSessionFault", {"session": "plans", "name": "f"}),
         Call("clearSessionFaults", {"session": "plans"}),
         Call("sessionScenarios", {"session": "plans"}),
         Call("stopScenario", {"session": "plans", "scenario": "drained"}),

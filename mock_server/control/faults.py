@@ -99,8 +99,8 @@ class FaultControls:
         return Answer(204)
 
     async def clear_one(self, call: Call) -> Answer:
-        """DELETE /_mock/sessions/{session}/faults/{fault}"""
-        name = call.request.path_params["fault"]
+        """DELETE /_mock/sessions/{session}/faults/{name}"""
+        name = call.request.path_params["name"]
 
         def decide(world: World, draft: Draft) -> tuple[Sequence[Event], list[str]]:
             standing = faults_of(world).standing

@@ -8,14 +8,15 @@ rejects is a defect. Anything a plan does not know (a style, a keyword, a media 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import jsonschema_rs
 import orjson
-from openapi_core.validation.schemas import oas30_read_schema_validators_factory, oas31_schema_validators_factory
 
 from contract_tests.exchange import Request, Response
 from contract_tests.references import resolved
@@ -29,10 +30,14 @@ _UNPLANNED_KEYWORDS = {"readOnly", "writeOnly", "discriminator", "contentMediaTy
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
+_SCHEMAS = "#/components/schemas/"
+
 _UNSURE = object()
 
 # orjson makes floats of whole numbers beyond 64 bits.
 LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+_TEXT_ONLY = {"type", "description"}  # a schema of nothing else, with the type string, takes any text
 
 _NUMBER_FORMATS = ("int32", "int64", "float", "double")
 _BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
@@ -67,7 +72,7 @@ class _Unplannable(Exception):
 class RequestPlan:
     """What an acceptable request of one operation looks like."""
 
-    __slots__ = ("_bodies", "_body_required", "_credentials", "_headers", "_parameters", "_paths", "_queries")
+    __slots__ = ("_bodies", "_body_required", "_credentials", "_headers", "_paths", "_queries", "_query_required")
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class RequestPlan:
         self._paths = [p for p in parameters if p.where == "path"]
         self._headers = [(p.name.lower().encode(), p) for p in parameters if p.where == "header"]
         self._queries = {p.name: p for p in parameters if p.where == "query"}
+        self._query_required = any(p.required for p in self._queries.values())
         self._credentials = credentials
         self._bodies = bodies
         self._body_required = body_required
@@ -88,10 +94,7 @@ class RequestPlan:
         header = request.header
         if len(header) != len(request.headers):
             return False  # a repeated header: which one counts is the library's to say
-        if self._credentials and not any(
-            all((value := header.get(name)) is not None and value[: len(scheme)].lower() == scheme for name, scheme in group)
-            for group in self._credentials
-        ):
+        if self._credentials and not self._has_credentials(header):
             return False
         for parameter in self._paths:
             text = request.path_params.get(parameter.name)
@@ -120,9 +123,19 @@ class RequestPlan:
         except orjson.JSONDecodeError:
             return False
 
+    def _has_credentials(self, header: Mapping[bytes, bytes]) -> bool:
+        for group in self._credentials:
+            for name, scheme in group:
+                value = header.get(name)
+                if value is None or (scheme and value[: len(scheme)].lower() != scheme):
+                    break
+            else:
+                return True
+        return False
+
     def _query_ok(self, request: Request) -> bool:
         if not request.query_string:
-            return not any(p.required for p in self._queries.values())
+            return not self._query_required
         given: dict[str, list[str]] = {}
         for name, value in request.query:
             given.setdefault(name, []).append(value)
@@ -224,15 +237,14 @@ class Planner:
     def __init__(self, merged: dict[str, Any], formats: Mapping[str, FormatCheck]) -> None:
         self._document = merged
         self._is_30 = str(merged["openapi"]).startswith("3.0")
-        factory = oas30_read_schema_validators_factory if self._is_30 else oas31_schema_validators_factory
-        checker = factory.format_checker
-        self._formats = {name: _library_format(checker, name) for name in checker.checkers} | dict(formats)
+        self._formats = {name: _library_format(name) for name in _formats_in(merged)} | dict(formats)
         self._validator = jsonschema_rs.Draft4Validator if self._is_30 else jsonschema_rs.Draft202012Validator
         self._accepted = AcceptedBodies()
         self._components: dict[str, Any] = {}
+        self._checks: dict[str, Check] = {}
         self._plannable = not _uses(merged, _UNPLANNED_KEYWORDS)
         try:
-            self._components = self._translate({"schemas": merged.get("components", {}).get("schemas", {})})
+            self._components = self._translate(merged.get("components", {}).get("schemas", {}))
         except _Unplannable:
             self._plannable = False
 
@@ -290,7 +302,7 @@ class Planner:
         schema = self._resolve(header.get("schema", {}))
         if schema.get("type") != "string" or "style" in header:
             return None
-        return _ANY_TEXT if set(schema) <= {"type", "description"} else self._compile(schema)
+        return _ANY_TEXT if set(schema) <= _TEXT_ONLY else self._compile(schema)
 
     def _parameter(self, parameter: dict[str, Any]) -> _Parameter | None:
         where, name = parameter["in"], parameter["name"]
@@ -309,7 +321,7 @@ class Planner:
             cast = None
         if parameter.get("style", usual_style) != usual_style or parameter.get("deprecated"):
             cast = None
-        check = self._compile(schema)
+        check = _ANY_TEXT if set(schema) <= _TEXT_ONLY and schema.get("type") == "string" else self._compile(schema)
         if "default" in schema and not check(schema["default"]):
             return None
         return _Parameter(
@@ -340,11 +352,27 @@ class Planner:
         return resolved(self._document, node)
 
     def _compile(self, schema: dict[str, Any]) -> Check:
-        whole = {**self._translate(schema), "components": self._components}
-        try:
-            return self._validator(whole, validate_formats=True, formats=self._formats).is_valid
-        except (ValueError, jsonschema_rs.ReferencingError):  # a pattern or a reference that only the library understands
-            raise _Unplannable from None
+        translated = self._translate(schema)
+        text = json.dumps(translated, sort_keys=True)
+        if text not in self._checks:
+            # With no more than it refers to: every compiled schema is as large as what it was given.
+            whole = {**translated, "components": {"schemas": self._referred_to(translated)}}
+            try:
+                self._checks[text] = self._validator(whole, validate_formats=True, formats=self._formats).is_valid
+            except (ValueError, jsonschema_rs.ReferencingError):  # a pattern or a reference that only the library understands
+                raise _Unplannable from None
+        return self._checks[text]
+
+    def _referred_to(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The component schemas that a schema refers to, and those that they refer to."""
+        found: dict[str, Any] = {}
+        waiting = [schema]
+        while waiting:
+            for name in _names_in(waiting.pop()):
+                if name in self._components and name not in found:
+                    found[name] = self._components[name]
+                    waiting.append(found[name])
+        return found
 
     def _translate(self, node: Any) -> Any:
         """OpenAPI 3.0 `nullable` in JSON Schema words; 3.1 schemas are JSON Schema already."""
@@ -373,7 +401,7 @@ def _value_ok(parameter: _Parameter, text: str) -> bool:
     if parameter.cast is None or (not text and not parameter.allow_empty):
         return False
     value = parameter.cast(text)
-    return value is not _UNSURE and parameter.check(value)
+    return value is not _UNSURE and (parameter.check is _ANY_TEXT or parameter.check(value))
 
 
 def _media_type(raw: bytes) -> str:
@@ -389,14 +417,39 @@ _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/
 _PLAIN_TIME = "^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z$"
 
 
-def _library_format(checker: Any, name: str) -> FormatCheck:
+def _library_format(name: str) -> FormatCheck:
+    """The library's own check of a format; a name that it does not know says nothing, as with the library."""
+
     def conforms(value: Any) -> bool:
+        # What openapi-core has for 3.0 and for 3.1. Most values need no check in Python, so most servers never import it.
+        from openapi_schema_validator import oas30_format_checker
+
         try:
-            return bool(checker.conforms(value, name))
+            return bool(oas30_format_checker.conforms(value, name))
         except ValueError:  # some checkers trip over text that they should refuse
             return False
 
     return conforms
+
+
+def _formats_in(node: Any) -> set[str]:
+    """The names of formats that a document may use."""
+    if isinstance(node, list):
+        return set().union(*map(_formats_in, node))
+    if not isinstance(node, dict):
+        return set()
+    name = node.get("format")
+    return set().union({name} if isinstance(name, str) else (), *map(_formats_in, node.values()))
+
+
+def _names_in(node: Any) -> Iterator[str]:
+    """The names of the component schemas that a node refers to itself."""
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_SCHEMAS):
+            yield unquote(reference.removeprefix(_SCHEMAS).split("/", 1)[0]).replace("~1", "/").replace("~0", "~")
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _names_in(child)
 
 
 def _uses(node: Any, keywords: set[str]) -> bool:

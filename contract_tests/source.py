@@ -7,6 +7,7 @@ out: no tags, no objects, no code.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -65,9 +66,9 @@ class _Loader(yaml.CSafeLoader):
 class Source:
     """One YAML file, or text that came in otherwise: its `data` as plain Python, and the line of every part of it.
 
-    `path` is what errors call it. Numbers with a fraction become `number` (float for documents, Decimal for money in
-    fixtures), whole ones `integer`; dates and other YAML specials stay text. Duplicate keys, which YAML readers usually
-    swallow, are errors.
+    `path` is what errors call it, `digest` the SHA-256 of the text in hexadecimal. Numbers with a fraction become `number`
+    (float for documents, Decimal for money in fixtures), whole ones `integer`; dates and other YAML specials stay text.
+    Duplicate keys, which YAML readers usually swallow, are errors.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Source:
         self._count = 0
         if text is None:
             text = _read(path)
+        self.digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         try:
             self._root = _compose(text, 2 * most_values)
         except yaml.MarkedYAMLError as error:

@@ -9,20 +9,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from connexion import AsyncApp
-from connexion.lifecycle import ConnexionRequest
-from connexion.middleware.routing import RoutingMiddleware
-from connexion.middleware.security import SecurityMiddleware
-from connexion.resolver import Resolver
-from connexion.security import AbstractSecurityHandler
+from starlette.types import Scope
 
 from mock_server.call import Call, Provider
+from mock_server.connexion_parts import AsyncApp, Resolver
 from mock_server.defects.stage import Stage
 from mock_server.edge import CALL, Edge, Operations, note_operation
 from mock_server.faults.playing import Playing
 from mock_server.faults.striking import Striking
 from mock_server.journal import Journal
 from mock_server.scenarios.counting import CallCounter
+from mock_server.shortcuts import Routing, Security
 from mock_server.stopping import Stopping
 from mock_server.world import Worlds
 
@@ -52,8 +49,8 @@ def build_app(
                 playing=playing,
                 stopping=stopping,
             ),
-            RoutingMiddleware,
-            SecurityMiddleware,
+            Routing,
+            partial(Security, authenticate=_authenticate),
             Operations,
         ],
     )
@@ -61,7 +58,6 @@ def build_app(
         _routing_view(providers),
         base_path="",
         resolver=_Handlers(providers),
-        security_map={"apiKey": _Security, "bearer": _Security},
         providers=providers,
     )
     return app
@@ -91,16 +87,7 @@ class _Handlers(Resolver):
         return self._providers[provider].handlers[operation]
 
 
-class _Security(AbstractSecurityHandler):
-    """Connexion calls it for each scheme of an operation; the provider judges the whole request."""
-
-    def get_fn(self, security_scheme: Any, required_scopes: Any) -> Any:
-        return _authenticate
-
-
-def _authenticate(request: ConnexionRequest) -> dict[str, str]:
-    scope = request.scope
+def _authenticate(scope: Scope) -> None:
     call: Call = scope[CALL]
     note_operation(call, scope)
     call.provider.authenticate(call)
-    return {}

@@ -22,7 +22,8 @@ M = TypeVar("M", bound=BaseModel)
 class FixtureModel(BaseModel):
     """Base of everything in a fixture file: unknown fields are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: most of what extends it, such as the controls' actions, is not used by a start.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _finite(value: Decimal) -> Decimal:

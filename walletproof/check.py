@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +95,8 @@ def _options(command: argparse.ArgumentParser, *, max_time: str, max_writes: int
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here: mistakes on the command line should be answered at once.
+    from importlib import metadata
+
     from contract_tests import checking
     from contract_tests.gate import Gate
     from contract_tests.progress import Progress

@@ -18,12 +18,15 @@ STATUS = {
     "service_unavailable": 503,
 }
 
+JSON = b"application/json; charset=utf-8"
+"""The label of every body, as on the live server."""
+
 BAD_REQUEST = "The request is not in the format that this endpoint expects"
 
 
 def json_answer(status: int, body: Any, headers: tuple[Header, ...] = ()) -> Answer:
     """An answer in JSON, labelled as the live server does."""
-    return Answer(status, json_bytes(body), content_type=b"application/json; charset=utf-8", headers=headers)
+    return Answer(status, json_bytes(body), content_type=JSON, headers=headers)
 
 
 def error_answer(code: str, message: str, *, status: int | None = None, headers: tuple[Header, ...] = ()) -> Answer:

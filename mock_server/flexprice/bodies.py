@@ -14,6 +14,7 @@ from mock_server.flexprice.entities import AlertSettings, AutoTopup, Customer, T
 from mock_server.flexprice.ledger import Account, RealTime
 from mock_server.flexprice.money import wire
 from mock_server.flexprice.opening import Tenant
+from mock_server.json_bytes import json_bytes
 
 Body = dict[str, Any]
 
@@ -51,11 +52,39 @@ def wallet_body(wallet: Wallet, tenant: Tenant) -> Body:
     return body
 
 
+class _Rendered:
+    """What was written of an account last: the wallet's body, and the balance's text with what it was written from."""
+
+    __slots__ = ("balance", "cached", "now", "wallet", "wallet_body")
+
+    def __init__(self, wallet: Wallet, body: Body) -> None:
+        self.wallet = wallet
+        self.wallet_body = body
+        self.now: RealTime | None = None
+        self.cached = False
+        self.balance = b""
+
+
+def _rendered(account: Account, tenant: Tenant) -> _Rendered:
+    rendered: _Rendered | None = account.rendered
+    if rendered is None or rendered.wallet is not account.wallet:
+        rendered = account.rendered = _Rendered(account.wallet, wallet_body(account.wallet, tenant))
+    return rendered
+
+
+def balance_json(account: Account, now: RealTime, tenant: Tenant, *, cached: bool) -> bytes:
+    """WalletBalanceResponse without a breakdown, written anew when anything in it has changed."""
+    rendered = _rendered(account, tenant)
+    if rendered.now != now or rendered.cached is not cached:
+        body = balance_body(account, now, tenant, None)
+        body["is_cached_fallback"] = cached
+        rendered.now, rendered.cached, rendered.balance = now, cached, json_bytes(body)
+    return rendered.balance
+
+
 def balance_body(account: Account, now: RealTime, tenant: Tenant, credits: dict[str, str] | None) -> Body:
     """WalletBalanceResponse; `credits` is the breakdown, if asked for."""
-    if account.rendered is None or account.rendered[0] is not account.wallet:
-        account.rendered = (account.wallet, wallet_body(account.wallet, tenant))
-    body = account.rendered[1].copy()
+    body = _rendered(account, tenant).wallet_body.copy()
     body["real_time_balance"] = wire(now.balance)
     body["real_time_credit_balance"] = wire(now.credit_balance)
     body["balance_updated_at"] = body["updated_at"]

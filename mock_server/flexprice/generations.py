@@ -7,6 +7,7 @@ for one number. The overlay allows both, so each client gets the form that it wa
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from decimal import Decimal
 from typing import Any
 
@@ -22,13 +23,15 @@ _SDK_AGENT = b"speakeasy-sdk/"
 def generation_aware(handler: Handler) -> Handler:
     """A handler that answers the provider's own SDKs in the later document's form."""
 
-    async def handle(call: Call) -> Answer:
+    async def later_form(call: Call) -> Answer:
         answer = await handler(call)
-        if call.request.header.get(b"user-agent", b"").startswith(_SDK_AGENT):
-            body = orjson.loads(answer.body)
-            _write_thresholds(body)
-            return json_answer(answer.status, body)
-        return answer
+        body = orjson.loads(answer.body)
+        _write_thresholds(body)
+        return json_answer(answer.status, body)
+
+    def handle(call: Call) -> Awaitable[Answer]:
+        of_sdk = call.request.header.get(b"user-agent", b"").startswith(_SDK_AGENT)
+        return later_form(call) if of_sdk else handler(call)
 
     return handle
 

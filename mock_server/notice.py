@@ -13,3 +13,8 @@ class Notice:
 
     type: str
     body: Callable[[], dict[str, Any]]
+
+    @classmethod
+    def of(cls, type: str, body: dict[str, Any]) -> Notice:
+        """A notice whose payload is made already."""
+        return cls(type, lambda: body)

@@ -54,6 +54,14 @@ class Standing:
         return self.fault.times is not None and self.struck >= self.fault.times
 
 
+@dataclass(frozen=True, slots=True)
+class FaultsMemento:
+    """The faults in their order, and how many were ever set."""
+
+    standing: list[Standing]
+    set: int
+
+
 class FaultsState:
     """The faults of a session by name, in the order in which they were set. `active` are those that are not over."""
 
@@ -83,6 +91,15 @@ class FaultsState:
                 standing[name] = replace(one, met=one.met + 1, struck=one.struck + (name in event.struck))
             self._keep(standing)
         return ()
+
+    def memento(self) -> FaultsMemento:
+        """Which of them are over follows from themselves."""
+        return FaultsMemento(list(self.standing.values()), self._set)
+
+    def recall(self, memento: FaultsMemento) -> None:
+        """All that was."""
+        self._keep({one.name: one for one in memento.standing})
+        self._set = memento.set
 
     def _keep(self, standing: Mapping[str, Standing]) -> None:
         self.standing = standing

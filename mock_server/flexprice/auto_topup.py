@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -47,7 +47,7 @@ def due_from(account: Account, credits: Decimal, invoices: Iterable[Invoice]) ->
     return FIRST if newest is None or topup.cooldown is None else later(newest.created_at, topup.cooldown.span)
 
 
-def replenish(account: Account, usage: Decimal, invoices: Sequence[Invoice], tenant: TenantSettings, draft: Draft) -> list[Event]:
+def replenish(account: Account, usage: Decimal, invoices: Iterable[Invoice], tenant: TenantSettings, draft: Draft) -> list[Event]:
     """The events of an automatic top-up; none if none is due. Direct ones repeat until the balance is above the threshold."""
     account = account.copy()
     events: list[Event] = []

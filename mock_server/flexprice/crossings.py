@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ EVALUATED_EVERY = timedelta(minutes=1)
 def next_look(
     account: Account,
     usage: Usage,
-    invoices: Sequence[Invoice],
+    invoices: Iterable[Invoice],
     tenant_alerts: AlertSettings,
     at: datetime,
     *,

@@ -23,53 +23,91 @@ from mock_server.flexprice.entities import (
     WalletType,
 )
 from mock_server.flexprice.money import ZERO
+from mock_server.packing import pack, unpack
 
 PURCHASED = ("PURCHASED_CREDIT_INVOICED", "PURCHASED_CREDIT_DIRECT")
 
 SWEEP_DELAY = timedelta(hours=6)
 SWEEP_EVERY = timedelta(minutes=15)
 
+_NO_ROWS = "[]"
+
 
 class InsufficientCredits(Exception):
     """A debit is larger than the credits that may be consumed."""
 
 
+@dataclass(frozen=True, slots=True)
+class AccountMemento:
+    """A wallet with its ledger: `transactions` as `pack` writes a list of them."""
+
+    wallet: Wallet
+    transactions: str
+
+
 class Account:
-    """A wallet with its ledger, oldest row first. `rendered` is the wallet as a body, kept by whoever renders it."""
+    """A wallet with its ledger, oldest row first. `rendered` is what was written of it, kept by who did.
 
-    __slots__ = ("rendered", "transactions", "wallet")
+    A ledger that was recalled stays packed until somebody reads it: most wallets of a long log are not asked for again soon.
+    """
 
-    def __init__(self, wallet: Wallet, transactions: Iterable[Transaction] = ()) -> None:
+    __slots__ = ("_packed", "_places", "_rows", "rendered", "wallet")
+
+    def __init__(self, wallet: Wallet, transactions: Iterable[Transaction] = (), *, packed: str = _NO_ROWS) -> None:
         self.wallet = wallet
-        self.transactions = list(transactions)
-        self.rendered: tuple[Wallet, dict[str, Any]] | None = None
+        self.rendered: Any = None
+        self._packed = packed  # the first rows
+        self._rows = list(transactions)  # those after them
+        self._places: dict[str, int] | None = None  # of the rows by id, once somebody has looked one up
+
+    @property
+    def transactions(self) -> list[Transaction]:
+        """The rows. For reading only."""
+        if self._packed != _NO_ROWS:
+            self._rows = [*unpack(list[Transaction], self._packed), *self._rows]
+            self._packed = _NO_ROWS
+        return self._rows
 
     def copy(self) -> Account:
         """An account that can change without the original noticing (rows and wallets are immutable)."""
-        return Account(self.wallet, self.transactions)
+        return Account(self.wallet, self._rows, packed=self._packed)
+
+    def memento(self) -> AccountMemento:
+        """All but what follows from it."""
+        packed = pack(self._rows).decode()
+        if self._packed != _NO_ROWS:
+            packed = f"{self._packed[:-1]},{packed[1:]}" if self._rows else self._packed
+        return AccountMemento(self.wallet, packed)
+
+    @classmethod
+    def recalled(cls, memento: AccountMemento) -> Account:
+        """The account that this is the memento of."""
+        return cls(memento.wallet, packed=memento.transactions)
 
     def record(self, transaction: Transaction, consumed: Mapping[str, Decimal]) -> None:
         """Append a row; a completed one becomes the wallet's balance, but what was bought on invoice adds its amount to it."""
-        if consumed:
-            self.transactions = [
-                replace(row, credits_available=consumed[row.id], updated_at=transaction.created_at) if row.id in consumed else row
-                for row in self.transactions
-            ]
-        self.transactions.append(transaction)
+        for credit_id, left in consumed.items():
+            place = self._place(credit_id)
+            if place is not None:
+                self._rows[place] = replace(self._rows[place], credits_available=left, updated_at=transaction.created_at)
+        self._rows.append(transaction)
+        if self._places is not None:
+            self._places[transaction.id] = len(self._rows) - 1
         if transaction.transaction_status == "completed":
             self._move_balance(transaction)
 
     def revise(self, transaction: Transaction) -> None:
         """Put a row in the place of its earlier self; one that is completed now adds its amount to the wallet's balance."""
-        earlier = self.row(transaction.id)
-        assert earlier is not None, f"an event speaks of {transaction.id}, which never existed"
-        self.transactions = [transaction if row is earlier else row for row in self.transactions]
+        place = self._place(transaction.id)
+        assert place is not None, f"an event speaks of {transaction.id}, which never existed"
+        earlier, self._rows[place] = self._rows[place], transaction
         if earlier.transaction_status == "pending" and transaction.transaction_status == "completed":
             self._move_balance(transaction)
 
     def row(self, transaction_id: str) -> Transaction | None:
         """A row by id."""
-        return next((row for row in reversed(self.transactions) if row.id == transaction_id), None)
+        place = self._place(transaction_id)
+        return None if place is None else self._rows[place]
 
     def bought_on_invoice(self, row: Transaction) -> bool:
         """Whether a row is a purchase on invoice, or the bonus of one."""
@@ -77,6 +115,12 @@ class Account:
             parent = self.row(row.parent_transaction_id)
             return parent is not None and self.bought_on_invoice(parent)
         return row.transaction_reason == "PURCHASED_CREDIT_INVOICED"
+
+    def _place(self, transaction_id: str) -> int | None:
+        """Where a row is among `_rows`, all of which are unpacked then."""
+        if self._places is None:
+            self._places = {row.id: place for place, row in enumerate(self.transactions)}
+        return self._places.get(transaction_id)
 
     def _move_balance(self, row: Transaction) -> None:
         wallet, credits = self.wallet, row.credit_balance_after

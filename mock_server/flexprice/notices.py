@@ -7,7 +7,7 @@ the log is told, and of that only the alarm and its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -31,6 +31,16 @@ Body = dict[str, Any]
 
 EMPTY = AlertSettings(critical=Threshold("below", ZERO))
 """When a stored credit balance is low, for wallets without thresholds of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulletinMemento:
+    """The logs by wallet, and the wallets that are yet to be told of."""
+
+    credit: dict[str, AlertState]
+    ongoing: dict[str, AlertState]
+    last_balance: dict[str, Decimal]
+    awaited: set[str]
 
 
 class Bulletin:
@@ -59,6 +69,15 @@ class Bulletin:
             self._awaited.discard(event.transaction.wallet_id)
             notices.append(_of_wallet("wallet.created", accounts[event.transaction.wallet_id].wallet))
         return notices
+
+    def memento(self) -> BulletinMemento:
+        """All that lasts from one event to the next."""
+        return BulletinMemento(self._credit, self._ongoing, self._last_balance, self._awaited)
+
+    def recall(self, memento: BulletinMemento) -> None:
+        """All that was."""
+        self._credit, self._ongoing = memento.credit, memento.ongoing
+        self._last_balance, self._awaited = memento.last_balance, memento.awaited
 
     def _of_account(self, event: Event, accounts: Mapping[str, Account]) -> Iterator[Notice]:
         match event:

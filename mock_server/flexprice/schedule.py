@@ -44,6 +44,10 @@ class Schedule:
             self._heap = [(time, kept) for kept, time in self._times.items()]
             heapq.heapify(self._heap)
 
+    def times(self) -> dict[Item, datetime]:
+        """When each item is due, in no order."""
+        return dict(self._times)
+
     def first(self) -> tuple[datetime, Item] | None:
         """What is due first."""
         while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:

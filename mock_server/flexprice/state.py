@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mock_server.clock import later
@@ -28,14 +28,50 @@ from mock_server.flexprice.events import (
     WalletTerminated,
     WalletUpdated,
 )
-from mock_server.flexprice.ledger import Account, RealTime
+from mock_server.flexprice.ledger import Account, AccountMemento, RealTime
 from mock_server.flexprice.money import MOST, ZERO
-from mock_server.flexprice.notices import Bulletin
+from mock_server.flexprice.notices import Bulletin, BulletinMemento
 from mock_server.flexprice.opening import Opening
 from mock_server.flexprice.schedule import Item, Schedule
 from mock_server.flexprice.usage import Usage
 from mock_server.notice import Notice
 from mock_server.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An item of the schedule, and its time."""
+
+    item: Item
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A customer's usage in a currency."""
+
+    customer_id: str
+    currency: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class FlexpriceMemento:
+    """What has changed since the opening, and all that is due.
+
+    By customer's id are `new_wallets`, the ids of theirs, and `unpaid`, those of invoices, some of which are the opening's. By
+    wallet's id is when usage last made the provider look at it (`evaluated`). `keys` are the wallets' ids by idempotency key.
+    """
+
+    accounts: list[AccountMemento]
+    schedule: list[Due]
+    new_wallets: dict[str, list[str]]
+    invoices: list[Invoice]
+    unpaid: dict[str, list[str]]
+    usage: list[Pending]
+    evaluated: dict[str, datetime]
+    keys: dict[str, str]
+    bulletin: BulletinMemento
 
 
 class FlexpriceState:
@@ -48,7 +84,7 @@ class FlexpriceState:
         self.schedule = Schedule(opening.schedule)
         self._new_wallets: dict[str, list[str]] = {}
         self._invoices: dict[str, Invoice] = {}
-        self._unpaid: dict[str, tuple[Invoice, ...]] = {}
+        self._unpaid: dict[str, dict[str, Invoice]] = {}
         self._usage: dict[tuple[str, str], Usage] = {}
         self._evaluated: dict[str, datetime] = {}
         self._keys: dict[str, str] = {}
@@ -70,10 +106,10 @@ class FlexpriceState:
                 yield account
         yield from self.changed.values()
 
-    def invoices(self, customer_id: str) -> tuple[Invoice, ...]:
-        """A customer's unpaid invoices, oldest first."""
+    def invoices(self, customer_id: str) -> Collection[Invoice]:
+        """A customer's unpaid invoices, oldest first. For reading at once: it follows what happens."""
         unpaid = self._unpaid.get(customer_id)
-        return self.opening.invoices(customer_id) if unpaid is None else unpaid
+        return self.opening.invoices(customer_id) if unpaid is None else unpaid.values()
 
     def all_invoices(self, customer_id: str) -> list[Invoice]:
         """A customer's invoices, whatever has become of them, oldest first."""
@@ -151,6 +187,34 @@ class FlexpriceState:
                 self._expect_look(account, event.at)
         return self._bulletin.of(event, self.changed)
 
+    def memento(self) -> FlexpriceMemento:
+        """All that has changed."""
+        return FlexpriceMemento(
+            accounts=[account.memento() for account in self.changed.values()],
+            schedule=[Due(item, when) for item, when in self.schedule.times().items()],
+            new_wallets=self._new_wallets,
+            invoices=list(self._invoices.values()),
+            unpaid={customer_id: list(unpaid) for customer_id, unpaid in self._unpaid.items()},
+            usage=[Pending(*whose, usage) for whose, usage in self._usage.items()],
+            evaluated=self._evaluated,
+            keys=self._keys,
+            bulletin=self._bulletin.memento(),
+        )
+
+    def recall(self, memento: FlexpriceMemento) -> None:
+        """All that was."""
+        self.changed.update({account.wallet.id: Account.recalled(account) for account in memento.accounts})
+        self.schedule = Schedule({due.item: due.when for due in memento.schedule})
+        self._new_wallets = memento.new_wallets
+        self._invoices = {invoice.id: invoice for invoice in memento.invoices}
+        for customer_id, ids in memento.unpaid.items():
+            known = {invoice.id: invoice for invoice in self.opening.invoices(customer_id)} | self._invoices
+            self._unpaid[customer_id] = {invoice_id: known[invoice_id] for invoice_id in ids}
+        self._usage = {(pending.customer_id, pending.currency): pending.usage for pending in memento.usage}
+        self._evaluated = memento.evaluated
+        self._keys = memento.keys
+        self._bulletin.recall(memento.bulletin)
+
     def _record(self, event: TransactionCreated, row: Transaction) -> None:
         account = self._own(row.wallet_id)
         account.record(row, event.consumed)
@@ -218,8 +282,13 @@ class FlexpriceState:
 
     def _put_invoice(self, invoice: Invoice, at: datetime) -> None:
         """Unpaid invoices change real-time balances and hold up automatic top-ups; nobody looks at the wallets for that."""
-        others = tuple(other for other in self.invoices(invoice.customer_id) if other.id != invoice.id)
-        self._unpaid[invoice.customer_id] = (*others, invoice) if invoice.status == "unpaid" else others
+        unpaid = self._unpaid.get(invoice.customer_id)
+        if unpaid is None:
+            opening = self.opening.invoices(invoice.customer_id)
+            unpaid = self._unpaid[invoice.customer_id] = {other.id: other for other in opening}
+        unpaid.pop(invoice.id, None)
+        if invoice.status == "unpaid":
+            unpaid[invoice.id] = invoice
         self._invoices[invoice.id] = invoice
         for account in self.accounts_of(invoice.customer_id):
             self._expect_look(account, at)

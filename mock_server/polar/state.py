@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from mock_server.actions import Unknown
 from mock_server.event_log import Event
@@ -15,6 +16,19 @@ from mock_server.polar.opening import Opening
 from mock_server.world import World
 
 _NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PolarMemento:
+    """What differs from the opening: customers, tokens, and the texts of those that were issued by their customer's name.
+
+    `balances` are those of the customers' wallets by id: they may have more digits than whole numbers in JSON are read with.
+    """
+
+    customers: list[Customer]
+    balances: dict[str, Decimal]
+    tokens: list[Token]
+    issued: dict[str, list[str]]
 
 
 class PolarState:
@@ -93,6 +107,23 @@ class PolarState:
                 self._tokens[event.token] = replace(token, expires_at=event.at)
         return ()
 
+    def memento(self) -> PolarMemento:
+        """Whose wallets belong to whom follows from the customers."""
+        customers = list(self._customers.values())
+        return PolarMemento(
+            customers=[_with_balances(customer, {}) for customer in customers],
+            balances={wallet.id: Decimal(wallet.balance) for customer in customers for wallet in customer.wallets},
+            tokens=list(self._tokens.values()),
+            issued=self._issued,
+        )
+
+    def recall(self, memento: PolarMemento) -> None:
+        """All that was."""
+        for customer in memento.customers:
+            self._put(_with_balances(customer, memento.balances))
+        self._tokens = {token.text: token for token in memento.tokens}
+        self._issued = memento.issued
+
     def _add_customer(self, event: CustomerAdded) -> None:
         if self.taken(event.name) or self.taken(event.customer_id):
             raise ValueError(f"there is a customer {event.name!r} already")
@@ -135,6 +166,11 @@ class PolarState:
         if self._opening.population:
             more.append(f"member 0 to member {self._opening.population - 1}")
         return ", ".join([*names[:_NAMES_SHOWN], *more])
+
+
+def _with_balances(customer: Customer, balances: Mapping[str, Decimal]) -> Customer:
+    wallets = tuple(replace(wallet, balance=int(balances.get(wallet.id, 0))) for wallet in customer.wallets)
+    return replace(customer, wallets=wallets)
 
 
 def polar_of(world: World) -> PolarState:

@@ -66,6 +66,39 @@ class Run:
             if self.scenario.repeat:
                 self.step %= len(self.scenario.steps)
 
+    def memento(self) -> RunMemento:
+        """All of it."""
+        happened = list(self.happened)
+        return RunMemento(self.scenario, self.since, self.called, self.step, self.action, self.calls, happened)
+
+    @classmethod
+    def recalled(cls, memento: RunMemento) -> Run:
+        """The run that this is the memento of."""
+        run = cls(memento.scenario, memento.since, memento.called, memento.step, memento.action, memento.calls)
+        run.happened.extend(memento.happened)
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class RunMemento:
+    """The fields of a run."""
+
+    scenario: Scenario
+    since: datetime
+    called: datetime
+    step: int
+    action: int
+    calls: int
+    happened: list[StepTaken]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenariosMemento:
+    """The runs in their order."""
+
+    runs: list[RunMemento]
+    begun: bool
+
 
 class ScenariosState:
     """Runs by name, the oldest first. `begun`: what the server starts in every session was started here."""
@@ -96,6 +129,17 @@ class ScenariosState:
                 return ()
         self.counting = any(run.counts for run in self.runs.values())
         return ()
+
+    def memento(self) -> ScenariosMemento:
+        """Whether any of them counts follows from themselves."""
+        return ScenariosMemento([run.memento() for run in self.runs.values()], self.begun)
+
+    def recall(self, memento: ScenariosMemento) -> None:
+        """All that was."""
+        for run in memento.runs:
+            self.runs[run.scenario.scenario] = Run.recalled(run)
+        self.begun = memento.begun
+        self.counting = any(run.counts for run in self.runs.values())
 
 
 def state_of(world: World) -> ScenariosState:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from mock_server.clock import later
 from mock_server.event_log import Event
@@ -32,6 +33,40 @@ HOLD = timedelta(seconds=5)
 
 AS_STARTED = WebhookSettings()
 
+MessageState = Literal["pending", "delivered", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageMemento:
+    """The fields of a message, with the body that its notice makes."""
+
+    number: int
+    type: str
+    body: dict[str, Any]
+    created: datetime
+    due: datetime
+    copies: int
+    held: bool
+    attempts: int
+    failures: int
+    state: MessageState
+    status: int | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMemento:
+    """All that an outbox is made of; settings None are those of the server's start."""
+
+    settings: WebhookSettings | None
+    delivered: int
+    failed: int
+    dropped: int
+    count: int
+    free: datetime
+    line: list[MessageMemento]
+    done: list[MessageMemento]
+
 
 class Message:
     """One message. `number` counts a world's messages; `due` is the next attempt; `copies` are still to be taken."""
@@ -47,23 +82,53 @@ class Message:
         self.held = False
         self.attempts = 0
         self.failures = 0
-        self.state: Literal["pending", "delivered", "failed"] = "pending"
+        self.state: MessageState = "pending"
         self.status: int | None = None
         self.problem: str | None = None
+
+    def memento(self) -> MessageMemento:
+        """All of it."""
+        return MessageMemento(
+            number=self.number,
+            type=self.notice.type,
+            body=self.notice.body(),
+            created=self.created,
+            due=self.due,
+            copies=self.copies,
+            held=self.held,
+            attempts=self.attempts,
+            failures=self.failures,
+            state=self.state,
+            status=self.status,
+            problem=self.problem,
+        )
+
+    @classmethod
+    def recalled(cls, memento: MessageMemento) -> Message:
+        """The message that this is the memento of."""
+        message = cls(memento.number, Notice.of(memento.type, memento.body), memento.created, memento.due, memento.copies)
+        message.held = memento.held
+        message.attempts = memento.attempts
+        message.failures = memento.failures
+        message.state = memento.state
+        message.status = memento.status
+        message.problem = memento.problem
+        return message
 
 
 class Outbox:
     """Messages in the order in which they go out. Of those that are done the latest stay, for looking at and sending again.
 
-    `delivered`, `failed` and `dropped` count; a message is dropped when too many later ones are pending.
+    `delivered`, `failed` and `dropped` count; a message is dropped when too many later ones are pending. `as_started` are the
+    settings that it begins with.
     """
 
     def __init__(self, settings: WebhookSettings = AS_STARTED) -> None:
         self.settings = settings
+        self.as_started = settings
         self.delivered = 0
         self.failed = 0
         self.dropped = 0
-        self._as_started = settings
         self._count = 0
         self._line: deque[Message] = deque()
         self._done: deque[Message] = deque(maxlen=MOST_DONE)
@@ -97,7 +162,7 @@ class Outbox:
             case WebhookAttempted():
                 self._attempted(event)
             case WebhooksSet():
-                self.settings = event.settings or self._as_started
+                self.settings = event.settings or self.as_started
                 self._free = event.at
             case WebhooksDrained():
                 while self._line:
@@ -107,6 +172,30 @@ class Outbox:
         for notice in notices:
             if self.settings.wants(notice.type):
                 self._add(notice, event.at)
+
+    def memento(self) -> OutboxMemento:
+        """All of it."""
+        return OutboxMemento(
+            settings=None if self.settings is self.as_started else self.settings,
+            delivered=self.delivered,
+            failed=self.failed,
+            dropped=self.dropped,
+            count=self._count,
+            free=self._free,
+            line=[message.memento() for message in self._line],
+            done=[message.memento() for message in self._done],
+        )
+
+    def recall(self, memento: OutboxMemento) -> None:
+        """Be, to which nothing has happened, what this is the memento of."""
+        self.settings = memento.settings or self.as_started
+        self.delivered = memento.delivered
+        self.failed = memento.failed
+        self.dropped = memento.dropped
+        self._count = memento.count
+        self._free = memento.free
+        self._line.extend(map(Message.recalled, memento.line))
+        self._done.extend(map(Message.recalled, memento.done))
 
     def _add(self, notice: Notice, at: datetime) -> None:
         settings, line = self.settings, self._line
@@ -156,7 +245,7 @@ class Outbox:
         message.state, message.due, message.failures, message.held = "pending", event.at, 0, False
         message.copies = max(message.copies, 1)
 
-    def _finish(self, message: Message, state: Literal["delivered", "failed"]) -> None:
+    def _finish(self, message: Message, state: MessageState) -> None:
         self._line.remove(message)
         self._done.append(message)
         message.state = state

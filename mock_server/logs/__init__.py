@@ -1,0 +1,1 @@
+"""Where logs are: in memory, in a file, in a database."""

@@ -3,54 +3,40 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contract_tests.contract import Contract
-from contract_tests.exchange import Exchange, RawHeaders
-from contract_tests.finding import Finding
-from contract_tests.judge import Judge
+from contract_tests.exchange import RawHeaders
 from contract_tests.redaction import redacted_json, redacted_pairs, redacted_text, secrets_of
-from contract_tests.rules.observation import Observation
 from mock_server.clock import rfc3339
 from mock_server.journal import Entry
+from mock_server.journal.bodies import NO_JSON, parsed, plain
+from mock_server.journal.findings import Judges
 from mock_server.routes import routes_of
 
 MOST_OF_A_BODY = 16 << 10
-NO_JSON = object()
-"""Stands where a body is not JSON, which null is."""
 
-_DEEPEST = 100
 _MOST_WALLETS = 100
-_LONGEST_DETAIL = 500
 _WALLET_IN_PATH = re.compile(r"/wallets/\{(\w+)\}")
-
-
-def parsed(body: bytes) -> Any:
-    """A body as JSON with exact whole numbers; NO_JSON if it is none, or not one that can be shown."""
-    try:
-        return _sound(json.loads(body, parse_constant=_refused, parse_float=_finite), _DEEPEST)
-    except (ValueError, RecursionError):
-        return NO_JSON
 
 
 class Reader:
     """Makes sense of entries, for the providers whose `contracts` it has by name."""
 
     def __init__(self, contracts: Mapping[str, Contract]) -> None:
-        self._contracts = contracts
-        self._judges = {name: Judge(contract) for name, contract in contracts.items()}
+        self._judges = Judges(contracts)
 
     def body(self, entry: Entry) -> dict[str, Any]:
         """An entry, whole."""
         call, response = entry.call, entry.response
+        asked_bytes, answered_bytes = entry.body_bytes
         request, operation = call.request, call.operation
         secrets = secrets_of(request.headers) | secrets_of(response.headers)
         query: dict[str, list[str]] = {}
         for name, value in redacted_pairs(request.query, secrets):
-            query.setdefault(_plain(name), []).append(_plain(value))
+            query.setdefault(plain(name), []).append(plain(value))
         return {
             "number": entry.number,
             "at": rfc3339(entry.call.at),
@@ -59,19 +45,19 @@ class Reader:
             "provider": call.provider.name,
             "operation": operation.id if operation else None,
             "request": {
-                "method": _plain(request.method),
-                "path": _plain(redacted_text(request.path, secrets)),
+                "method": plain(request.method),
+                "path": plain(redacted_text(request.path, secrets)),
                 "query": query,
                 "headers": _headers(request.headers, secrets),
-                **_shown(request.body, secrets),
+                **_shown(request.body, asked_bytes, secrets),
             },
             "response": {
                 "status": response.status,
                 "headers": _headers(response.headers, secrets),
-                **_shown(b"" if request.method == "HEAD" else response.body, secrets),
+                **(_shown(b"", 0, secrets) if request.method == "HEAD" else _shown(response.body, answered_bytes, secrets)),
             },
-            "wallets": [_plain(redacted_text(wallet, secrets)) for wallet in self.wallets(entry)],
-            "findings": [_finding(finding, secrets) for finding in self._findings(entry)],
+            "wallets": [plain(redacted_text(wallet, secrets)) for wallet in self.wallets(entry)],
+            "findings": self._judges.shown(call, response, secrets) if entry.findings is None else entry.findings,
             "hint": self.hint(entry),
         }
 
@@ -104,36 +90,6 @@ class Reader:
         here = wallet in request.path_params.values() or raw in request.body or raw in entry.response.body
         return here and wallet in self.wallets(entry)
 
-    def _findings(self, entry: Entry) -> Iterator[Finding]:
-        """What is wrong with the request, then with the answer."""
-        call = entry.call
-        contract = self._contracts[call.provider.name]
-        if call.operation is not None:
-            yield from contract.check_request(call.operation, call.request)
-        operation = call.operation or contract.unrouted
-        exchange = Exchange(call.request, entry.response)
-        judge = self._judges[call.provider.name]
-        if not judge.faultless(operation, exchange):
-            yield from judge.findings(Observation(contract, operation, exchange))
-
-
-def in_short(value: Any, secrets: frozenset[str] = frozenset()) -> str:
-    """A JSON value in a few words, without secrets."""
-    text = json.dumps(redacted_json(value, secrets), ensure_ascii=False, default=str)
-    return _plain(text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}...")
-
-
-def _finding(finding: Finding, secrets: frozenset[str]) -> dict[str, Any]:
-    problem = redacted_text(finding.problem, secrets)
-    return {
-        "rule": finding.rule,
-        "level": finding.level,
-        "pointer": _plain(redacted_text(finding.pointer, secrets)[:_LONGEST_DETAIL]),
-        "problem": _plain(problem[:_LONGEST_DETAIL]),
-        "expected": None if finding.expected is None else in_short(finding.expected, secrets),
-        "got": None if finding.got is None else in_short(finding.got, secrets),
-    }
-
 
 def _headers(headers: RawHeaders, secrets: frozenset[str]) -> dict[str, str]:
     """Headers by name; repeated ones as one."""
@@ -144,20 +100,20 @@ def _headers(headers: RawHeaders, secrets: frozenset[str]) -> dict[str, str]:
     return found
 
 
-def _shown(body: bytes, secrets: frozenset[str]) -> dict[str, Any]:
-    """A body as JSON where it is some and not too long, else as text; `body_cut` if there is more of it."""
-    about = {"body_bytes": len(body), "body_cut": False}
+def _shown(body: bytes, size: int, secrets: frozenset[str]) -> dict[str, Any]:
+    """A body of that size as JSON where it is some and not too long, else as text; `body_cut` if there is more of it."""
+    about = {"body_bytes": size, "body_cut": False}
     if not body:
         return {"body": None, **about}
     value = parsed(body)
     if value is not NO_JSON:
         value = redacted_json(value, secrets)
-        if len(body) <= MOST_OF_A_BODY:
+        if size <= MOST_OF_A_BODY:
             return {"body": value, **about}
         text = json.dumps(value, ensure_ascii=False)
     else:
         text = redacted_text(body.decode("utf-8", "replace"), secrets)
-    return {"body": _plain(text[:MOST_OF_A_BODY]), **about, "body_cut": len(text) > MOST_OF_A_BODY}
+    return {"body": plain(text[:MOST_OF_A_BODY]), **about, "body_cut": len(text) > MOST_OF_A_BODY}
 
 
 def _wallet_ids(value: Any, ids_are_plain: bool) -> Iterator[str]:
@@ -174,31 +130,3 @@ def _wallet_ids(value: Any, ids_are_plain: bool) -> Iterator[str]:
                 yield from (each for each in item if isinstance(each, str))
             else:
                 yield from _wallet_ids(item, ids_are_plain)
-
-
-def _plain(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _sound(value: Any, levels: int) -> Any:
-    """JSON that can be written again: no deeper than `levels`, and half characters, which JSON can name, are replaced."""
-    if isinstance(value, str):
-        return _plain(value)
-    if isinstance(value, dict | list) and not levels:
-        raise ValueError("too deep")
-    if isinstance(value, dict):
-        return {_plain(name): _sound(item, levels - 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_sound(item, levels - 1) for item in value]
-    return value
-
-
-def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError(f"{text[:20]} is too large")
-    return value

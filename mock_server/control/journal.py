@@ -12,9 +12,10 @@ from contract_tests.contract import Contract, Operation
 from mock_server.call import Answer, Call, Handler
 from mock_server.control.answers import json_answer, refused
 from mock_server.control.asking import session_of
-from mock_server.control.entries import Reader, parsed
+from mock_server.control.entries import Reader
 from mock_server.control.verifying import Times, differences, matches_status, nearest, of_operation
 from mock_server.journal import Entry, Journal
+from mock_server.journal.bodies import parsed
 from mock_server.world import Refusal
 
 _USUAL_LIMIT = 100
@@ -40,10 +41,10 @@ class JournalControls:
         """GET /_mock/sessions/{session}/journal"""
         session, query = self._session(call), call.request.query_first
         tests = self._tests(query)
-        found = [entry for entry in self._journal.entries(session) if all(test(entry) for test in tests)]
+        entries, last, dropped = await self._journal.kept(session)
+        found = [entry for entry in entries if all(test(entry) for test in tests)]
         limit = int(query.get("limit", _USUAL_LIMIT))
         listed = found[:limit] if "after" in query else found[-limit:]
-        last, dropped = self._journal.counts(session)
         bodies = []
         for entry in listed:
             bodies.append(self._reader.body(entry))
@@ -52,13 +53,13 @@ class JournalControls:
 
     async def clear(self, call: Call) -> Answer:
         """DELETE /_mock/sessions/{session}/journal"""
-        self._journal.clear(session_of(call))
+        await self._journal.clear(session_of(call))
         return Answer(204)
 
     async def get(self, call: Call) -> Answer:
         """GET /_mock/sessions/{session}/journal/{number}"""
         session, number = self._session(call), int(call.request.path_params["number"])
-        entries = self._journal.entries(session)
+        entries = (await self._journal.kept(session)).entries
         for entry in entries:
             if entry.number == number:
                 return json_answer(200, self._reader.body(entry))
@@ -74,7 +75,7 @@ class JournalControls:
         operation = self._operation(wanted["operation"])
         times = _times(wanted)
         where = wanted.get("where", {})
-        entries = self._journal.entries(session)
+        entries, _, dropped = await self._journal.kept(session)
         matching = [
             entry for entry in entries if of_operation(entry, operation.id) and next(differences(entry, where), None) is None
         ]
@@ -90,7 +91,7 @@ class JournalControls:
                 "expected": str(times),
                 "matching": [entry.number for entry in matching],
                 "nearest": near,
-                "dropped": self._journal.counts(session)[1],
+                "dropped": dropped,
             },
         )
 

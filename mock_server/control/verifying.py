@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract_tests.contract import Operation
+from contract_tests.identity import HIDDEN
 from contract_tests.redaction import is_secret, redacted_text, secrets_of
-from mock_server.control.entries import NO_JSON, Reader, in_short, parsed
+from mock_server.control.entries import Reader
 from mock_server.journal import Entry
+from mock_server.journal.bodies import NO_JSON, parsed
+from mock_server.journal.findings import in_short
+from mock_server.journal.hiding import is_same
 
 MOST_NEAREST = 3
 _ABSENT = object()
@@ -110,7 +114,7 @@ def _pairs(part: str, given: dict[str, list[str]], wanted: dict[str, Any], secre
         values = given.get(name)
         if values is None:
             yield _said(f"{part}.{name}", _ABSENT, value, secrets)
-        elif value not in values:
+        elif not any(is_same(each, value) for each in values):
             yield _said(f"{part}.{name}", ", ".join(values), value, secrets)
 
 
@@ -131,7 +135,7 @@ def _said(place: str, value: Any, wanted: Any, secrets: frozenset[str]) -> str:
     if value is _ABSENT:
         was = "not there"
     elif is_secret(place):
-        return f"{place} was another than expected"
+        return f"{place} {'is a secret, and was not kept' if value == HIDDEN else 'was another than expected'}"
     else:
         was = in_short(value, secrets)
     return f"{place} was {was}" + ("" if is_secret(place) else f", expected {in_short(wanted, secrets)}")

@@ -1,39 +1,19 @@
-"""What was asked of the mock and what it answered, for a while.
-
-Noting is on the way of every request: it keeps what is there already, and whoever reads an entry pays for making sense of it.
-"""
+"""A journal that lives as long as the process."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 
 from contract_tests.exchange import Response
 from mock_server.call import Call
+from mock_server.journal import MOST_ENTRIES, Entry, Kept, is_noted
 from mock_server.sessions import Sessions, TooManySessions
-
-MOST_ENTRIES = 1_000
-"""How many entries a session has, unless the server was started with another number."""
 
 MOST_OF_A_SESSION = 4 << 20
 MOST_IN_ALL = 32 << 20
 """How many bytes of memory the entries of a session, and of all sessions, may take."""
 
 _OF_EACH = 2_700  # what an entry takes in memory besides its texts, measured
-_UNNOTED = "control"
-
-
-class Entry:
-    """One exchange: `number` counts those of its session, `seconds` is how long the answer took."""
-
-    __slots__ = ("call", "number", "response", "seconds", "weight")
-
-    def __init__(self, number: int, seconds: float, call: Call, response: Response, weight: int) -> None:
-        self.number = number
-        self.seconds = seconds
-        self.call = call
-        self.response = response
-        self.weight = weight
 
 
 class Shelf:
@@ -42,27 +22,26 @@ class Shelf:
     `last` is the number of the latest one, `dropped` how many had to make room, `weight` what all take in bytes.
     """
 
-    __slots__ = ("dropped", "entries", "last", "weight")
+    __slots__ = ("dropped", "entries", "last", "weight", "weights")
 
     def __init__(self, last: int = 0, dropped: int = 0) -> None:
         self.entries: deque[Entry] = deque()
+        self.weights: deque[int] = deque()  # of each entry
         self.last = last
         self.dropped = dropped
         self.weight = 0
 
     def drop(self) -> int:
         """Let the oldest entry go; its weight."""
-        weight = self.entries.popleft().weight
+        self.entries.popleft()
+        weight = self.weights.popleft()
         self.weight -= weight
         self.dropped += 1
         return weight
 
 
-class Journal:
-    """The latest exchanges of every session; those of the controls are not kept.
-
-    `most` entries per session, 0 keeps none. The latest entry of a session is kept whatever its size.
-    """
+class MemoryJournal:
+    """Keeps exchanges as they are: nothing is written, and a session that ends takes its entries with it."""
 
     def __init__(
         self,
@@ -79,11 +58,11 @@ class Journal:
         self._weight = 0
         self._shelves: OrderedDict[str, Shelf] = OrderedDict()  # the least recently used first; none is empty for long
         self._emptied: dict[str, tuple[int, int]] = {}  # `last` and `dropped` of sessions whose entries all made room
-        sessions.at_end(self.forget)
+        sessions.at_end(self._forget)
 
-    def note(self, call: Call, response: Response, seconds: float) -> None:
+    async def note(self, call: Call, response: Response, seconds: float) -> None:
         """Keep an exchange; `seconds` is how long the answer took."""
-        if not self.most or call.provider.name == _UNNOTED:
+        if not self.most or not is_noted(call):
             return
         session = call.session
         shelf = self._shelves.get(session)
@@ -105,7 +84,8 @@ class Journal:
             + len(response.body)
         )
         shelf.last += 1
-        shelf.entries.append(Entry(shelf.last, seconds, call, response, weight))
+        shelf.entries.append(Entry(shelf.last, seconds, call, response))
+        shelf.weights.append(weight)
         shelf.weight += weight
         self._weight += weight
         while len(shelf.entries) > self.most or (shelf.weight > self._most_of_a_session and len(shelf.entries) > 1):
@@ -113,26 +93,27 @@ class Journal:
         if self._weight > self._most_in_all:
             self._make_room()
 
-    def entries(self, session: str) -> Sequence[Entry]:
-        """What is kept of a session, oldest first."""
+    async def kept(self, session: str) -> Kept:
+        """All that is kept of a session."""
         shelf = self._shelves.get(session)
-        return tuple(shelf.entries) if shelf else ()
+        return Kept(tuple(shelf.entries), shelf.last, shelf.dropped) if shelf else Kept((), *self._emptied.get(session, (0, 0)))
 
-    def counts(self, session: str) -> tuple[int, int]:
-        """The number of a session's latest entry (0 if there never was one), and how many entries had to make room."""
-        shelf = self._shelves.get(session)
-        return (shelf.last, shelf.dropped) if shelf else self._emptied.get(session, (0, 0))
-
-    def clear(self, session: str) -> None:
+    async def clear(self, session: str) -> None:
         """Forget a session's entries; numbers go on."""
+        self._clear(session)
+
+    async def forget(self, session: str) -> None:
+        """Forget all about a session."""
+        self._forget(session)
+
+    def _clear(self, session: str) -> None:
         shelf = self._shelves.pop(session, None)
         if shelf is not None:
             self._weight -= shelf.weight
             self._emptied[session] = (shelf.last, 0)
 
-    def forget(self, session: str) -> None:
-        """Forget all about a session."""
-        self.clear(session)
+    def _forget(self, session: str) -> None:
+        self._clear(session)
         self._emptied.pop(session, None)
 
     def _new_shelf(self, session: str) -> Shelf | None:

@@ -14,6 +14,7 @@ Over HTTP only; what each control takes and answers is in the mock's own documen
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
@@ -39,12 +40,17 @@ class NotExpected(AssertionError):
 
 
 class MockClient:
-    """A running mock. `token` is its control token, if it was started with one."""
+    """A running mock. `token` is its control token, if it was started with one.
+
+    An https mock must have a certificate that the system trusts, or SSL_CERT_FILE names.
+    """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
         self.url = url.rstrip("/")
         headers = {"x-control-token": token} if token else {}
-        self._client = httpx.Client(trust_env=False, headers=headers, timeout=60)
+        # As the gate, and unlike httpx by itself, it trusts what the system does. Reading that takes time, so only if needed.
+        verify = False if self.url.startswith("http://") else ssl.create_default_context()
+        self._client = httpx.Client(trust_env=False, verify=verify, headers=headers, timeout=60)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +70,8 @@ class MockClient:
         try:
             answer = self._client.request(method, f"{self.url}/_mock{path}", content=content, headers=headers, params=params)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ControlError(0, f"no mock answers at {self.url}: {error}") from None
+            hint = "; SSL_CERT_FILE can name one to trust" if "CERTIFICATE_VERIFY_FAILED" in str(error) else ""
+            raise ControlError(0, f"no mock answers at {self.url}: {error}{hint}") from None
         if answer.is_success:
             return answer
         try:

@@ -191,7 +191,8 @@ def _tls(origin: str, error: BaseException) -> str:
     """What went wrong before any request, and what to do about it where that is plain."""
     told = str(getattr(error, "verify_message", "")) or str(getattr(error, "reason", "")).lower().replace("_", " ") or str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS failed: the certificate of {origin} is not trusted: {told} (--insecure takes it as it is)"
+        hint = "SSL_CERT_FILE can name one to trust, --insecure takes any"
+        return f"TLS failed: the certificate of {origin} is not trusted: {told} ({hint})"
     if "wrong version number" in told or "record layer failure" in told or "http request" in told:
         return f"TLS failed: {told}; {origin} does not seem to speak TLS: http://?"
     return f"TLS failed: {told}"

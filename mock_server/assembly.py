@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from connexion import AsyncApp
-
 from contract_tests import contract as contract_module
 from contract_tests.contract import Contract
 from contract_tests.source import InputError, Source, data_folder
@@ -18,7 +16,10 @@ from mock_server import fixture_files
 from mock_server.actions import Action
 from mock_server.app import build_app
 from mock_server.call import Provider
-from mock_server.clock import REAL, Clock, ClockSetting, RealClock
+from mock_server.checkpointing import Checkpointing
+from mock_server.clock import REAL, Clock, ClockSetting, RealClock, parse_clock
+from mock_server.connexion_parts import AsyncApp
+from mock_server.control.defects import DefectControls
 from mock_server.control.faults import FaultControls
 from mock_server.control.history import HistoryControls
 from mock_server.control.journal import JournalControls
@@ -29,9 +30,10 @@ from mock_server.control.sessions import SessionControls
 from mock_server.control.wallets import WalletControls
 from mock_server.control.webhooks import WebhookControls
 from mock_server.defects.board import Board
+from mock_server.defects.catalogue import find
+from mock_server.defects.defect import Defect
 from mock_server.defects.stage import Stage
 from mock_server.docs_page import DocsPage
-from mock_server.event_log import MemoryLog
 from mock_server.faults import actions as faults_actions
 from mock_server.faults.catalogue import Catalogue
 from mock_server.faults.flexprice import FlexpriceRepertoire
@@ -47,10 +49,14 @@ from mock_server.flexprice.population import MAX_POPULATION
 from mock_server.flexprice.provider import Flexprice
 from mock_server.ids import Seed
 from mock_server.journal import MOST_ENTRIES, Journal
+from mock_server.journal.memory import MemoryJournal
+from mock_server.journal.shared import LogJournal
+from mock_server.logs.opening import open_log, settle
 from mock_server.personas import Cast
 from mock_server.polar import actions as polar_actions
 from mock_server.polar.fixtures import PolarFixtures
 from mock_server.polar.provider import Polar
+from mock_server.rounds import Rounds
 from mock_server.scenarios.agenda import ScenarioAgenda
 from mock_server.scenarios.counting import CallCounter
 from mock_server.scenarios.library import Library
@@ -86,6 +92,7 @@ class Settings:
     defects: tuple[str, ...] = ()
     documented_only: bool = False  # without the routes that Flexprice serves and does not document
     clock: ClockSetting = REAL
+    frozen_at_start: bool = False  # the clock was not told where to stand
     first_day: datetime | None = None  # which relative expiries count from; None = the day on which the server starts
     max_sessions: int = MOST_SESSIONS
     session_idle: timedelta = IDLE
@@ -94,6 +101,7 @@ class Settings:
     webhook_hosts: tuple[str, ...] = ()
     webhook_secret: str = KNOWN_SECRET
     journal: int = MOST_ENTRIES
+    log: str = "memory"  # where events are: memory, sqlite:PATH or postgresql://...
     scenarios: tuple[str, ...] = ()  # which every session begins with: names of the library, or files
 
 
@@ -106,6 +114,7 @@ class Mock:
     board: Board
     origin: Origin
     stopping: Stopping
+    rounds: Rounds
     contracts: dict[str, Contract]
     casts: dict[str, Cast] = field(default_factory=dict)
 
@@ -114,11 +123,12 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     """Read everything, check everything, build; InputError for whatever the user must put right."""
     clock = clock or RealClock()
     _check(settings)
-    board = Board(settings.defects)
-    _check_defects(board, settings)
+    at_start = _defects(settings)
     seed = Seed(settings.seed)
-    first_day = settings.first_day or settings.clock.now(clock.now()).replace(hour=0, minute=0, second=0, microsecond=0)
+    log = open_log(settings.log)
     sources = _fixture_sources(settings)
+    origin = _settled(settings, clock, sources)
+    first_day = origin.first_day
     contracts = {name: _contract(name, settings) for name in settings.providers}
     casts: dict[str, Flexprice | Polar] = {}
     for name in settings.providers:
@@ -127,7 +137,6 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     control = Control(
         Contract.load("control", _openapi("control.yaml")),
         casts,
-        board,
         population=settings.population,
         token=settings.control_token,
         exposed=settings.exposed,
@@ -143,7 +152,7 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
     catalogue = _faults(contracts, casts)
     stopping = Stopping()
     worlds = Worlds(
-        MemoryLog(),
+        log,
         clock,
         seed,
         {provider.name: provider.new_state for provider in order}
@@ -152,21 +161,22 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
             *([FlexpriceAgenda()] if "flexprice" in casts else []),
             ScenarioAgenda(actions, _everywhere(library, settings.scenarios), clock),
         ],
-        setting=settings.clock,
+        setting=parse_clock(origin.clock, clock.now()),
         webhooks=webhooks,
         sessions=sessions,
         most_events=settings.max_events,
+        checkpoints=Checkpointing(log, origin.model_dump_json()) if log.shared else None,
     )
-    journal = Journal(sessions, settings.journal)
-    sessions.at_end(board.reset)
+    journal: Journal = LogJournal(log, casts, settings.journal) if log.shared else MemoryJournal(sessions, settings.journal)
+    board = Board(at_start, worlds)
     control.attach(worlds)
-    origin = _origin(settings, first_day, sources)
     control.add(DocsPage([*contracts.values(), control.contract]).handlers)
     control.add(SessionControls(worlds, board, journal, settings.max_events).handlers)
+    control.add(DefectControls(worlds, board).handlers)
     control.add(HistoryControls(worlds, board, origin).handlers)
     control.add(JournalControls(journal, contracts).handlers)
     control.add(ScenarioControls(worlds, reader, library).handlers)
-    courier = Courier(worlds, addresses, settings.webhook_secret)
+    courier = Courier(worlds, addresses, settings.webhook_secret, webhooks)
     control.add(WebhookControls(worlds, courier, addresses, webhooks).handlers)
     control.add(FaultControls(worlds, catalogue).handlers)
     control.add(WalletControls(worlds).handlers)
@@ -184,7 +194,7 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Mock:
         Playing(catalogue, seed, stopping),
         stopping,
     )
-    return Mock(app, worlds, board, origin, stopping, contracts, dict(casts))
+    return Mock(app, worlds, board, origin, stopping, Rounds(worlds, courier), contracts, dict(casts))
 
 
 def _faults(contracts: Mapping[str, Contract], casts: Mapping[str, Cast]) -> Catalogue:
@@ -192,6 +202,24 @@ def _faults(contracts: Mapping[str, Contract], casts: Mapping[str, Cast]) -> Cat
     for name, contract in contracts.items():
         repertoires[name] = FlexpriceRepertoire(contract) if name == "flexprice" else PolarRepertoire()
     return Catalogue(contracts, casts, repertoires)
+
+
+def _settled(settings: Settings, clock: Clock, sources: dict[str, Source]) -> Origin:
+    """What decides on the worlds besides their events; a log that is there already must be of the same."""
+    today = settings.clock.now(clock.now()).replace(hour=0, minute=0, second=0, microsecond=0)
+    wanted = _origin(settings, settings.first_day or today, sources)
+    stored = Origin.model_validate(settle(settings.log, wanted.model_dump(mode="json")))
+    # Who joins a log, or comes back to it, goes on with its first day, and with the moment at which it was frozen.
+    if settings.first_day is None:
+        wanted = wanted.model_copy(update={"first_day": stored.first_day})
+    if settings.frozen_at_start and stored.clock.startswith("frozen:"):
+        wanted = wanted.model_copy(update={"clock": stored.clock})
+    differences = stored.differences(wanted)
+    if differences:
+        raise InputError(
+            f"--log: its worlds were begun by a server with {'; '.join(differences)} as here; start with another log"
+        )
+    return stored
 
 
 def _origin(settings: Settings, first_day: datetime, sources: dict[str, Source]) -> Origin:
@@ -240,10 +268,13 @@ def _addresses(settings: Settings) -> Addresses:
     return Addresses(hosts)
 
 
-def _check_defects(board: Board, settings: Settings) -> None:
-    for defect in board.at_start:
+def _defects(settings: Settings) -> list[Defect]:
+    """The defects that every session begins with."""
+    defects = [find(name) for name in dict.fromkeys(settings.defects)]
+    for defect in defects:
         if defect.provider not in settings.providers:
             raise InputError(f"--defect {defect.name} is one of {defect.provider}, which is not served")
+    return defects
 
 
 def _actions(settings: Settings) -> dict[str, type[Action]]:

@@ -140,8 +140,8 @@ class Provider(Protocol):
         """The mock itself failed, or was about to break the contract."""
         ...
 
-    def unavailable(self, call: Call, problem: str) -> Answer:
-        """503: the mock has no room for what is asked."""
+    def unavailable(self, call: Call, problem: Exception) -> Answer:
+        """503: the mock has no room for what is asked, or cannot reach its log."""
         ...
 
     def headers(self, call: Call) -> list[Header]:

@@ -7,13 +7,13 @@ request and has it handled.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,9 +25,11 @@ from contract_tests.source import InputError
 from mock_server import wire
 from mock_server.call import Answer, Call, Handler, Provider, Refused, response_of
 from mock_server.clock import Stopwatch
+from mock_server.connexion_parts import ROUTING_CONTEXT, SpecMiddleware
 from mock_server.defects.changes import CutShort
 from mock_server.defects.defect import Defect
 from mock_server.defects.stage import Stage
+from mock_server.event_log import PATIENCE, LogUnavailable, Patience, hurry
 from mock_server.faults.fault import GATEWAY_STATUSES
 from mock_server.faults.playing import Played, Playing
 from mock_server.faults.striking import Strike, Striking
@@ -44,6 +46,8 @@ log = logging.getLogger("walletproof")
 CALL = "walletproof.call"
 _SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SESSION_HOST = re.compile(rb"([a-z0-9][a-z0-9-]{0,62})\.localhost(:\d+)?")
+_PATIENCE_WITH_JOURNAL = 0.5  # seconds: what was asked has been done, and nobody should wait for its entry
+_NOT_NOW = (LogUnavailable, SessionFull, TooManySessions)
 _WITH_BODY = ("POST", "PUT", "PATCH")  # what other methods send is ignored
 
 
@@ -95,24 +99,48 @@ class Edge:
                 provider = claimant
                 break
         session, misnamed = _session_of(request)
+        began = Stopwatch.seconds()
+        unknown = await self._entered(session) if self._worlds.log.shared else None
         call = Call(request, provider, session, self._worlds.time_of(session))
         call.misnamed = misnamed
         call.neighbours = self._contracts
-        began = Stopwatch.seconds()
         played: Played | None = None
         try:
-            if provider.name in self._troubled:
+            if unknown is not None:
+                response = self._not_now(call, unknown)
+            elif provider.name in self._troubled:
                 response, played = await self._provided(call, scope, receive)
             else:
                 response = await self._respond(call, scope, receive)
         except _ClientGone:
             return
-        self._journal.note(call, response, Stopwatch.seconds() - began)
-        await self._calls.answered(call)
+        except asyncio.CancelledError:
+            if not self._stopping.begun:
+                raise
+            # The server stops, and this took longer than it waits. Whether it was done nobody knows.
+            await self._send(call, self._not_now(call, LogUnavailable("the server is stopping")), None, receive, send)
+            return
+        if unknown is None:
+            hurry(_PATIENCE_WITH_JOURNAL)
+            await self._journal.note(call, response, Stopwatch.seconds() - began)
+        if self._calls.concern(call):
+            await self._calls.answered(call)
+        await self._send(call, response, played, receive, send)
+
+    async def _entered(self, session: str) -> Exception | None:
+        """Know what other processes know of a session; what keeps from it, if anything does."""
+        PATIENCE.set(Patience())
+        try:
+            await self._worlds.enter(session)
+        except _NOT_NOW as problem:
+            return problem
+        return None
+
+    async def _send(self, call: Call, response: Response, played: Played | None, receive: Receive, send: Send) -> None:
         if call.answer is not None and call.answer.chunks is not None:
             await wire.send_stream(response, call.answer.chunks, self._stopping, receive, send)
             return
-        body = b"" if request.method == "HEAD" else response.body
+        body = b"" if call.request.method == "HEAD" else response.body
         if played is not None and played.ending is not None:
             await wire.end(played.ending, self._playing.garbage(call), receive, send)
         elif isinstance(response, CutShort):
@@ -130,14 +158,16 @@ class Edge:
         request, provider = call.request, call.provider
         if call.misnamed:
             return await self._respond(call, scope, receive), None  # refused there
+        if b"prefer" not in request.header and not self._stage.board.of(call.session) and self._striking.calm(call):
+            return await self._respond(call, scope, receive), None  # most requests
         try:
             wished = wishes(request.headers) if b"prefer" in request.header else ()
-            defects, asked_for = self._stage.chosen(call, wished) if self._stage.concerns(wished) else ((), ())
+            defects, asked_for = self._stage.chosen(call, wished)
             strikes = await self._striking.strikes(call, wished)
         except InputError as error:
             return self._checked(call, provider.bad_header(call, "prefer", str(error))), None
-        except (SessionFull, TooManySessions) as full:
-            return self._no_room(call, full), None
+        except _NOT_NOW as problem:
+            return self._not_now(call, problem), None
         except Exception:
             log.exception("%s %r: its faults could not be found", request.method, request.path)
             return self._checked(call, provider.failure(call)), None
@@ -168,12 +198,12 @@ class Edge:
             played = await self._playing.play(call, strikes, usual, drain)
         except _ClientGone:
             raise
-        except TooManySessions as full:
-            return self._no_room(call, full), None
+        except (LogUnavailable, TooManySessions) as problem:
+            return self._not_now(call, problem), None
         except Exception:
             log.exception("%s %r failed with the faults %s", request.method, request.path, strikes)
             return self._checked(call, call.provider.failure(call)), None
-        if played.error or (played.surprising and not self._stage.spoiled(call.session)):
+        if played.error or (played.surprising and not self._stage.board.spoiled(call.session)):
             played.response = self._vetted(call, played.response, contract_only=played.error)
         return played.response, played
 
@@ -187,8 +217,8 @@ class Edge:
             answer = call.provider.too_large(call, call.provider.max_body)
         except _ClientGone:
             raise
-        except (SessionFull, TooManySessions) as full:
-            return self._no_room(call, full)
+        except _NOT_NOW as problem:
+            return self._not_now(call, problem)
         except Exception:
             log.exception("%s %r failed", request.method, request.path)
             answer = call.provider.failure(call)
@@ -221,8 +251,8 @@ class Edge:
             return await self._stage.play(call, defects, respond)
         except _ClientGone:
             raise
-        except (SessionFull, TooManySessions) as full:
-            return self._no_room(call, full)
+        except _NOT_NOW as problem:
+            return self._not_now(call, problem)
         except Exception:
             log.exception("%s %r failed with the defects %s", request.method, request.path, [d.name for d in defects])
             return self._checked(call, call.provider.failure(call))
@@ -264,15 +294,15 @@ class Edge:
         log.error("%s %r was not answered", request.method, request.path)
         return call.provider.failure(call)
 
-    def _no_room(self, call: Call, full: Exception) -> Response:
+    def _not_now(self, call: Call, problem: Exception) -> Response:
         """503; said in the default session, which is always there."""
         call.session = DEFAULT_SESSION
-        return response_of(call, call.provider.unavailable(call, str(full)))
+        return response_of(call, call.provider.unavailable(call, problem))
 
     def _checked(self, call: Call, answer: Answer) -> Response:
         """The response as it leaves; one that would break a promise becomes a logged finding and a 500."""
         # That the server has failed is known, and what defects did to a world is wanted: only the contract must hold.
-        contract_only = answer.status >= 500 or self._stage.spoiled(call.session)
+        contract_only = answer.status >= 500 or self._stage.board.spoiled(call.session)
         return self._vetted(call, response_of(call, answer), contract_only=contract_only)
 
     def _vetted(self, call: Call, response: Response, *, contract_only: bool) -> Response:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 from mock_server.clock import Stopwatch
-from mock_server.event_log import Event
 
 MOST_SESSIONS = 10_000
 IDLE = timedelta(hours=1)
@@ -24,6 +23,11 @@ class TooManySessions(Exception):
     """Every session that there may be has been changed, and none has been idle for long enough."""
 
 
+def too_many(number: int) -> TooManySessions:
+    """What is said when there is no room for one more."""
+    return TooManySessions(f"{number} sessions are in use; delete some, or start with more --max-sessions")
+
+
 class Session:
     """What is kept of a session beside its log.
 
@@ -31,7 +35,7 @@ class Session:
     what parts of the mock keep between two requests, by their name. `requests` counts the ids given to requests.
     """
 
-    __slots__ = ("changed", "memory", "name", "requests", "snapshots", "used")
+    __slots__ = ("changed", "memory", "name", "requests", "used")
 
     def __init__(self, name: str, used: float) -> None:
         self.name = name
@@ -39,10 +43,9 @@ class Session:
         self.changed = False
         self.memory: dict[str, Any] = {}
         self.requests = 0
-        self.snapshots: dict[str, tuple[Event, ...]] = {}
 
     def clear(self) -> None:
-        """Back to the beginning; snapshots stay."""
+        """Back to the beginning."""
         self.memory = {}
         self.requests = 0
 
@@ -84,6 +87,10 @@ class Sessions:
         session = self._sessions[name] = Session(name, now)
         return session
 
+    def at_hand(self, name: str) -> Session:
+        """A session that the request at hand has asked for with `get` before."""
+        return self._sessions.get(name) or self.get(name)
+
     def end(self, name: str) -> None:
         """Forget a session and all that is its own."""
         del self._sessions[name]
@@ -109,4 +116,4 @@ class Sessions:
             if not session.changed and session.name != DEFAULT_SESSION:
                 self.end(session.name)
                 return
-        raise TooManySessions(f"{len(self._sessions)} sessions are in use; delete some, or start with more --max-sessions")
+        raise too_many(len(self._sessions))

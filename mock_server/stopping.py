@@ -9,12 +9,12 @@ class Stopping:
     """Ends all waiting once the server begins to stop."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self.begun = False
         self._waiting: set[asyncio.Future[None]] = set()
 
     def begin(self) -> None:
         """The server stops."""
-        self._begun = True
+        self.begun = True
         for waiter in self._waiting:
             _wake(waiter)
 
@@ -33,7 +33,7 @@ class Stopping:
         await self._wait(asyncio.get_running_loop().create_future())
 
     async def _wait(self, waiter: asyncio.Future[None]) -> None:
-        if self._begun:
+        if self.begun:
             return
         self._waiting.add(waiter)
         try:

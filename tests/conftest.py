@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -20,12 +21,24 @@ import pytest
 
 os.environ.pop("COLUMNS", None)  # workers of xdist have one, and what a terminal shows depends on it
 
+# Each client of httpx reads the certificates of all authorities, which takes 20 ms. No test talks to strangers: here are none.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
+gc.disable()  # what is imported stays; to look for garbage in it is a third of the time that collecting the tests takes
+
 _numbers = count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Connexion imports what jsonschema is about to drop; nothing that code here could do about it."""
     config.addinivalue_line("filterwarnings", r"ignore:jsonschema\.:DeprecationWarning")
+
+
+def pytest_collection_finish() -> None:
+    """From here on objects come and go; those that are there already are left out of it."""
+    gc.freeze()
+    gc.enable()
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ def start(*options: str, command: str = "serve") -> Mock:
         if said.startswith("Personas:"):
             break
     banner = "".join(lines)
-    match = re.search(r"http://\S+", banner)
+    match = re.search(r"https?://\S+", banner)
     if match is None:
         process.wait(timeout=10)
         log.seek(0)
@@ -135,6 +148,11 @@ def polar(mock: Mock, session: str) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def wallet_ids(mock: Mock) -> dict[str, str]:
     """Wallet ids of the Flexprice personas by name."""
+    return ids_of_wallets(mock)
+
+
+def ids_of_wallets(mock: Mock) -> dict[str, str]:
+    """Wallet ids of the Flexprice personas of a mock by name."""
     return {
         key.removeprefix("flexprice/"): persona["ids"]["wallet"]  # type: ignore[index]
         for key, persona in mock.personas().items()

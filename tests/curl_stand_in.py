@@ -6,6 +6,7 @@ python curl_stand_in.py -s -X POST -H 'name: value' -d '{}' URL
 from __future__ import annotations
 
 import argparse
+import ssl
 import sys
 
 import httpx
@@ -24,13 +25,15 @@ def main() -> int:
     parser.add_argument("-X")
     parser.add_argument("-d")
     parser.add_argument("-o")
+    parser.add_argument("--cacert")
     parser.add_argument("-w", default="")
     parser.add_argument("url")
     options = parser.parse_args()
     headers = dict(header.split(": ", 1) for header in options.H)
     method = options.X or ("POST" if options.d is not None else "GET")
+    trust = ssl.create_default_context(cafile=options.cacert)
     try:
-        answer = httpx.request(method, options.url, headers=headers, content=options.d, timeout=30, trust_env=False)
+        answer = httpx.request(method, options.url, headers=headers, content=options.d, timeout=30, trust_env=False, verify=trust)
     except httpx.ConnectError:
         return NOT_CONNECTED
     except httpx.HTTPError:

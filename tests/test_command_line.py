@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -9,9 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -19,6 +21,7 @@ from conftest import Mock, paste, start
 from syrupy.assertion import SnapshotAssertion
 
 from mock_server import fixture_files
+from walletproof.cli import main
 
 ROOT = Path(__file__).parent.parent
 WALLETPROOF = [sys.executable, "-m", "walletproof"]
@@ -55,13 +58,30 @@ def run(*arguments: str, width: int = 100) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*WALLETPROOF, *arguments], capture_output=True, text=True, timeout=10, check=False, env=env)
 
 
-def refused(*options: str) -> str:
-    """What `serve` says about input that it refuses: one line."""
-    result = run("serve", "--port", "0", *options)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "Traceback" not in result.stderr
-    assert re.fullmatch(r"walletproof: [^\n]+\n", result.stderr), result.stderr
-    return result.stderr.removeprefix("walletproof: ").rstrip("\n")
+def refusal(code: int, out: str, error: str) -> str:
+    """What `serve` said about input that it refused: one line."""
+    assert (code, out) == (2, "")
+    assert "Traceback" not in error
+    assert re.fullmatch(r"walletproof: [^\n]+\n", error), error
+    return error.removeprefix("walletproof: ").rstrip("\n")
+
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Refused]:
+    """`serve` with options that it refuses, in this process, as many a process would take a second each; what it says."""
+
+    def serves(*_: object) -> NoReturn:
+        pytest.fail("it was not refused: it serves")
+
+    def refused(*options: str) -> str:
+        return refusal(main(["serve", "--port", "0", *options]), *capfd.readouterr())
+
+    monkeypatch.setattr("mock_server.serving.serve", serves)
+    yield refused
+    gc.enable()  # a start does without
 
 
 @contextmanager
@@ -149,7 +169,7 @@ def test_banner_curl_works(provider: str) -> None:
         ("--host 192.0.2.1", r"cannot listen on 192\.0\.2\.1:0: "),
     ],
 )
-def test_bad_options(options: str, text: str, tmp_path: Path) -> None:
+def test_bad_options(options: str, text: str, refused: Refused, tmp_path: Path) -> None:
     """One line says which option or file is wrong, and why."""
     for name in ("good.yaml", "more.yaml"):
         (tmp_path / name).write_text(FIXTURES)
@@ -157,11 +177,20 @@ def test_bad_options(options: str, text: str, tmp_path: Path) -> None:
     assert re.match(text.format(tmp=tmp_path), refused(*options.format(tmp=tmp_path).split()))
 
 
-def test_port_in_use() -> None:
+def test_port_in_use(refused: Refused) -> None:
     """Another server's port is refused by number."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert refused("--port", str(port)).startswith(f"port {port} on 127.0.0.1 is in use")
+
+
+@pytest.mark.parametrize(
+    "options", [["--spec", "{tmp}/no.yaml", "--provider", "polar"], ["--fixtures", "{tmp}"], ["--seed", "9" * 19]]
+)
+def test_a_refusal_ends_the_process(options: list[str], tmp_path: Path) -> None:
+    """As the command itself: exit code 2, one line, and nothing of a library's own besides."""
+    done = run("serve", "--port", "0", *(option.format(tmp=tmp_path) for option in options))
+    assert refusal(done.returncode, done.stdout, done.stderr)
 
 
 BAD = [
@@ -205,7 +234,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("option", "old", "new", "text"), BAD, ids=[re.sub(r"\W+", " ", bad[0] + bad[2])[:40] for bad in BAD])
-def test_bad_files(option: str, old: str, new: str, text: str, tmp_path: Path) -> None:
+def test_bad_files(option: str, old: str, new: str, text: str, refused: Refused, tmp_path: Path) -> None:
     """A file that is good but for one thing is refused with file, line, JSON pointer, and what was expected."""
     good = {"--spec": DOCUMENT, "--overlay": OVERLAY, "--fixtures": FIXTURES}[option]
     assert old in good

@@ -15,8 +15,9 @@ from conftest import Mock
 from flexprice_checks import Wallet, assert_ok, number
 
 from mock_server.clock import RealClock
-from mock_server.event_log import Conflict, Event, MemoryLog
+from mock_server.event_log import Event, Head, Tail
 from mock_server.ids import Seed
+from mock_server.logs.memory import MemoryLog
 from mock_server.world import Draft, World, Worlds
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,30 +83,40 @@ class Counted:
 class OtherWriterFirst(MemoryLog):
     """A log in which another writer gets in just before the first append."""
 
-    async def append(self, session: str, events: Sequence[Event], position: int) -> None:
-        if position == 0:
-            await super().append(session, [added(100)], 0)
-        await super().append(session, events, position)
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = True
+
+    async def append(self, session: str, events: Sequence[Event], at: Head) -> Head:
+        if at.position == 0:
+            await super().append(session, [added(100)], at)
+        return await super().append(session, events, at)
 
 
 class YieldingLog(MemoryLog):
     """A log that lets others run before and after it acts, as one on a disk would."""
 
-    async def read(self, session: str, after: int) -> Sequence[Event]:
-        await asyncio.sleep(0)
-        events = await super().read(session, after)
-        await asyncio.sleep(0)
-        return events
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared = True
 
-    async def append(self, session: str, events: Sequence[Event], position: int) -> None:
+    async def catch_up(self, session: str, known: Head) -> Tail | None:
         await asyncio.sleep(0)
-        await super().append(session, events, position)
+        tail = await super().catch_up(session, known)
         await asyncio.sleep(0)
+        return tail
 
-    async def truncate(self, session: str, position: int) -> None:
+    async def append(self, session: str, events: Sequence[Event], at: Head) -> Head:
         await asyncio.sleep(0)
-        await super().truncate(session, position)
+        head = await super().append(session, events, at)
         await asyncio.sleep(0)
+        return head
+
+    async def rewrite(self, session: str, events: Sequence[Event], at: Head | None = None) -> Head:
+        await asyncio.sleep(0)
+        head = await super().rewrite(session, events, at)
+        await asyncio.sleep(0)
+        return head
 
 
 def added(number: int, id: str = "") -> Added:
@@ -135,44 +146,6 @@ def count_up(world: World, draft: Draft) -> tuple[list[Event], int]:
 def numbers(events: Sequence[Event]) -> list[int]:
     """Their numbers."""
     return [event.number for event in events if isinstance(event, Added)]
-
-
-def test_memory_log_reads_appends_and_truncates() -> None:
-    """Events come back in order after a position; a stale append changes nothing; sessions are apart."""
-
-    async def run() -> None:
-        log = MemoryLog()
-        one, two, three = added(1), added(2), added(3)
-        assert list(await log.read("a", 0)) == []
-        await log.append("a", [one, two], 0)
-        for stale in (0, 1, 3):
-            with pytest.raises(Conflict, match="'a' is at 2"):
-                await log.append("a", [three], stale)
-        assert [list(await log.read("a", after)) for after in range(4)] == [[one, two], [two], [], []]
-        await log.append("a", [three], 2)
-        await log.truncate("a", 1)
-        assert list(await log.read("a", 0)) == [one]
-        assert list(await log.read("b", 0)) == []
-        await log.truncate("a", 0)
-        await log.truncate("b", 0)
-        assert list(await log.read("a", 0)) == []
-        await log.append("a", [three], 0)
-        assert list(await log.read("a", 0)) == [three]
-
-    asyncio.run(run())
-
-
-def test_what_was_read_does_not_change() -> None:
-    """A reader's events stay what they were when others append."""
-
-    async def run() -> None:
-        log = MemoryLog()
-        await log.append("a", [added(1)], 0)
-        read = await log.read("a", 0)
-        await log.append("a", [added(2)], 1)
-        assert numbers(read) == [1]
-
-    asyncio.run(run())
 
 
 def test_commit_decides_again_when_another_writer_was_first() -> None:
@@ -231,7 +204,7 @@ def test_fifty_commits_at_once(make: Callable[[], MemoryLog]) -> None:
         worlds = worlds_of(log)
         results = await asyncio.gather(*(worlds.commit("a", count_up) for _ in range(50)))
         assert sorted(result for _, result in results) == list(range(50))
-        kept = list(await log.read("a", 0))
+        kept = list(await log.read("a"))
         assert numbers(kept) == list(range(50))
         assert len({event.id for event in kept if isinstance(event, Added)}) == 50
         assert events_of(await worlds.current("a")) == kept
@@ -248,6 +221,6 @@ def test_resets_among_commits_leave_world_and_log_in_step() -> None:
         jobs = [worlds.reset("a") if number % 7 == 6 else worlds.commit("a", count_up) for number in range(42)]
         await asyncio.gather(*jobs)
         await worlds.commit("a", count_up)
-        assert events_of(await worlds.current("a")) == list(await log.read("a", 0))
+        assert events_of(await worlds.current("a")) == list(await log.read("a"))
 
     asyncio.run(run())

@@ -16,8 +16,8 @@ from flexprice_checks import Wallet, assert_ok
 
 from contract_tests.mock_client import ControlError, MockClient, Session
 from mock_server.clock import ClockSetting, Stopwatch
-from mock_server.event_log import MemoryLog
 from mock_server.ids import Seed
+from mock_server.logs.memory import MemoryLog
 from mock_server.sessions import DEFAULT_SESSION, Sessions, TooManySessions
 from mock_server.world import Worlds
 
@@ -327,8 +327,8 @@ def test_idle_sessions_end(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += 40
         sessions.get("new")
         assert {session.name for session in sessions} == {DEFAULT_SESSION, "used", "new"}
-        assert await log.read("old", 0) == ()
-        assert len(await log.read("used", 0)) == 1
+        assert await log.read("old") == ()
+        assert len(await log.read("used")) == 1
         assert (await worlds.current("old")).position == 0
 
     asyncio.run(story())

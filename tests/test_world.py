@@ -42,8 +42,9 @@ from hypothesis.stateful import (
 )
 
 from mock_server.clock import RealClock
-from mock_server.event_log import Event, MemoryLog
+from mock_server.event_log import Event
 from mock_server.ids import Seed
+from mock_server.logs.memory import MemoryLog
 from mock_server.world import Worlds
 
 _NINE = Decimal("1e-9")
@@ -573,6 +574,7 @@ def test_worlds_share_a_log() -> None:
 
     async def run() -> None:
         log = MemoryLog()
+        log.shared = True
         one, two = (Worlds(log, RealClock(), Seed(1), {"notes": Notes}) for _ in range(2))
         for writer, reader in ((one, two), (two, one), (one, two)):
             before = (await writer.current("a")).position

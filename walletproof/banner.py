@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from itertools import islice
+from pathlib import Path
 from textwrap import shorten
 
 from mock_server.assembly import Mock, Settings
@@ -16,10 +18,12 @@ def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
 
 
-def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
-    """The whole text."""
+def banner(mock: Mock, settings: Settings, host: str, port: int, certificate: Path | None = None) -> str:
+    """The whole text; `certificate` is what https is served with."""
     shown_host = "127.0.0.1" if ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_unspecified else host
-    base = f"http://[{shown_host}]:{port}" if ":" in shown_host else f"http://{shown_host}:{port}"
+    scheme = "http" if certificate is None else "https"
+    base = f"{scheme}://[{shown_host}]:{port}" if ":" in shown_host else f"{scheme}://{shown_host}:{port}"
+    send = "curl" if certificate is None else f"curl --cacert {shlex.quote(str(certificate))}"
     lines = [f"Walletproof mock on {base}  (seed {settings.seed}, population {settings.population:,})", ""]
     flexprice, polar = mock.casts.get("flexprice"), mock.casts.get("polar")
     curl = ""
@@ -31,7 +35,7 @@ def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
         lines += [f"Flexprice  {base}{prefix}  header x-api-key: {shown_key}  ({rule})"]
         for persona in islice(flexprice.personas(), _SHOWN if polar is None else _SHOWN - 2):
             lines.append(_row(persona.name, persona.ids["wallet"], persona.about))
-            curl = curl or f"curl -H 'x-api-key: {shown_key}' {base}{prefix}/wallets/{persona.ids['wallet']}/balance/real-time"
+            curl = curl or f"{send} -H 'x-api-key: {shown_key}' {base}{prefix}/wallets/{persona.ids['wallet']}/balance/real-time"
         lines.append("")
     if polar is not None:
         portal = f"{base}/v1/customer-portal/wallets/"
@@ -42,7 +46,7 @@ def banner(mock: Mock, settings: Settings, host: str, port: int) -> str:
                 lines.append(_row(persona.name, persona.ids.get("wallet", "-"), persona.about))
             if persona.token:
                 tokens.setdefault(persona.name.split(".")[0], persona.token)
-            curl = curl or f"curl -H 'Authorization: Bearer {persona.token}' {portal}"
+            curl = curl or f"{send} -H 'Authorization: Bearer {persona.token}' {portal}"
         lines += [f"  token of {customer:<9} {token}" for customer, token in tokens.items()]
         lines.append("")
     lines += [f"Try: {curl}", ""]

@@ -7,6 +7,10 @@ import asyncio
 import gc
 import os
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +79,8 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     none = argparse.SUPPRESS
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; other than loopback is seen by others")
     parser.add_argument("--port", type=int, default=8080, help="0 = any free port")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", default=none, help="serve https with this certificate (PEM)")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", default=none, help="the certificate's private key (PEM)")
     parser.add_argument(
         "--fixtures",
         action="append",
@@ -89,6 +95,14 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--documented-only", action="store_true", default=none, help="without the routes that Flexprice has and does not document"
     )
+    parser.add_argument(
+        "--log",
+        metavar="PLACE",
+        default=none,
+        help="where what happens is kept: memory (ends with the server), sqlite:PATH, or postgresql://USER:PASSWORD@HOST/NAME "
+        "(or set WALLETPROOF_LOG; default: memory)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", default=1, help="processes that answer; they share the log")
     parser.add_argument("--max-sessions", type=int, metavar="N", default=10_000, help="most sessions that are kept")
     parser.add_argument("--max-events", type=int, metavar="N", default=100_000, help="most changes that a session may have")
     parser.add_argument(
@@ -106,7 +120,9 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         default=none,
         help="what webhooks are signed with (or set WALLETPROOF_WEBHOOK_SECRET; default: one that everybody knows)",
     )
-    parser.add_argument("--session-idle", metavar="TIME", default="1h", help="how long an unused session is kept")
+    parser.add_argument(
+        "--session-idle", metavar="TIME", default=none, help="how long an unused session is kept (default: 1h; with --log 30d)"
+    )
     parser.add_argument(
         "--control-token",
         metavar="TOKEN",
@@ -135,6 +151,7 @@ def _run(options: argparse.Namespace) -> int:
         population=options.population,
         defects=tuple(dict.fromkeys(getattr(options, "defect", ()))),
         clock=clock,
+        frozen_at_start=options.clock == "frozen",
         scenarios=tuple(dict.fromkeys(getattr(options, "scenario", ()))),
     )
 
@@ -167,10 +184,15 @@ def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world
     """Serve until told to stop; `world` are the settings that decide what the worlds are."""
     from mock_server.assembly import Settings, assemble
     from mock_server.serving import bind, serve
+    from mock_server.tls import server_context
     from mock_server.webhooks.signing import KNOWN_SECRET
+    from mock_server.workers import run
     from walletproof.banner import banner, is_loopback
     from walletproof.units import at_least_one, seconds
 
+    workers = at_least_one("--workers", options.workers)
+    certificate = getattr(options, "tls_cert", None)
+    tls = server_context(certificate, getattr(options, "tls_key", None))
     bound = bind(options.host, options.port)
     with bound:
         host, port = bound.getsockname()[:2]
@@ -189,39 +211,84 @@ def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world
             max_sessions=at_least_one("--max-sessions", options.max_sessions),
             max_events=at_least_one("--max-events", options.max_events),
             journal=options.journal,
-            session_idle=timedelta(seconds=seconds("--session-idle", options.session_idle)),
         )
-        mock = assemble(settings)
-        if file is not None:
-            _load(mock, options, file)
-
-        def ready() -> None:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often
-            gc.enable()
-            _say(banner(mock, settings, host, port))
+        with _log(options, workers) as place:
+            idle = getattr(options, "session_idle", None) or ("1h" if place == "memory" else "30d")
+            settings = replace(
+                settings, log=place, session_idle=timedelta(seconds=seconds("--session-idle", idle, most_days=365))
+            )
+            mock = assemble(settings)
             if file is not None:
-                _say(f"Session:   {options.session}, {len(file.events)} events, stopped at {file.at:%Y-%m-%dT%H:%M:%SZ}")
+                _load(mock, options, file)
 
-        serve(mock.app, bound, ready, mock.stopping.begin)
+            def ready() -> None:
+                _tune_collector()
+                if workers == 1:
+                    announce()
+
+            def announce() -> None:
+                _say(banner(mock, settings, host, port, certificate))
+                if workers > 1 or place != "memory":
+                    _say(f"Log:       {mock.worlds.log.describe()}    Workers: {workers}")
+                if file is not None:
+                    _say(f"Session:   {options.session}, {len(file.events)} events, stopped at {file.at:%Y-%m-%dT%H:%M:%SZ}")
+
+            if workers == 1:
+                serve(mock, bound, ready, tls)
+                code = 0
+            else:
+
+                def work(life: int, tell: Callable[[], None]) -> None:
+                    def told() -> None:
+                        ready()
+                        tell()
+
+                    serve(mock, bound, told, tls, life)
+
+                _tune_collector()
+                code = run(workers, work, announce)
     _say("stopped")
-    return 0
+    return code
+
+
+def _tune_collector() -> None:
+    gc.collect()
+    gc.freeze()  # also so that workers share the memory of what was there before them
+    gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often
+    gc.enable()
+
+
+@contextmanager
+def _log(options: argparse.Namespace, workers: int) -> Iterator[str]:
+    """Where the log is. Several workers that nobody gave one share a file that ends with them."""
+    place = getattr(options, "log", None) or os.environ.get("WALLETPROOF_LOG") or "memory"
+    if workers == 1 or place != "memory":
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="walletproof-", ignore_cleanup_errors=True) as folder:
+        yield f"sqlite:{folder}/log"
 
 
 def _load(mock: Mock, options: argparse.Namespace, file: SessionFile) -> None:
     """Bring a session where the file says, or say why this server cannot."""
     from contract_tests.source import InputError
-    from mock_server.control.history import load
+    from mock_server.event_log import LogUnavailable
     from mock_server.world import Refusal
 
     differences = mock.origin.differences(file.origin)
     if differences:
         raise InputError(f"{options.file}: this server has {'; '.join(differences)} as in the file")
     try:
-        asyncio.run(load(mock.worlds, mock.board, options.session, file))
-    except Refusal as refusal:
+        asyncio.run(_loaded(mock, options.session, file))
+    except (LogUnavailable, Refusal) as refusal:
         raise InputError(f"{options.file}: {refusal}") from None
+
+
+async def _loaded(mock: Mock, session: str, file: SessionFile) -> None:
+    from mock_server.control.history import load
+
+    await load(mock.worlds, mock.board, session, file)
+    await mock.worlds.log.close()  # its connections belong to this loop
 
 
 def _say(text: str) -> None:

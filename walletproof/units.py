@@ -9,10 +9,11 @@ from contract_tests.durations import duration
 from contract_tests.source import InputError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_LONGEST = 7 * 24 * 3600.0  # what is longer no socket takes
+_DAY = 24 * 3600.0
+_LONGEST = 7 * _DAY  # what is longer no socket takes
 
 
-def seconds(flag: str, text: str) -> float:
+def seconds(flag: str, text: str, *, most_days: int = 7) -> float:
     """`500ms`, `90s`, `5m`, `1h`, or a bare number of seconds."""
     bare = re.fullmatch(r"\d+(?:\.\d+)?", text.strip(), re.ASCII)
     try:
@@ -21,8 +22,8 @@ def seconds(flag: str, text: str) -> float:
         value = -1.0
     if value < 0 or (value == 0 and flag != "--settle"):
         raise InputError(f"{flag} {text}: expected a time such as 90s, 5m or 500ms")
-    if value > _LONGEST:
-        raise InputError(f"{flag} {text}: expected a time of at most a week")
+    if value > most_days * _DAY:
+        raise InputError(f"{flag} {text}: expected a time of at most {most_days} days")
     return value
 
 

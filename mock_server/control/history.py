@@ -56,7 +56,7 @@ class HistoryControls:
         events = await self._worlds.events(name)
         session = self._worlds.sessions.get(name)
         defects = tuple(defect.name for defect in self._board.of(name))
-        spoiled = name in self._board.spoiled
+        spoiled = self._board.spoiled(name)
         file = SessionFile(name, self._origin, self._worlds.time_of(name), session.requests, defects, spoiled, events)
         return Answer(200, file.text(), content_type=b"application/json")
 
@@ -79,10 +79,13 @@ class HistoryControls:
 
     async def _stream(self, session: str, after: int) -> AsyncIterator[bytes]:
         """Server-sent events: each with its number as id, `rewound` where a reset or undo took some back."""
+        generation = 0
         while True:
             position = (await self._worlds.current(session)).position
-            if position < after:
-                after = position
+            before, generation = generation, self._worlds.generation(session)
+            if position < after or (before != generation and before and after):
+                # Which of the events that are there again are the same, nobody knows.
+                after = position if position < after else 0
                 yield _message("rewound", after, {"events": after})
             for event in await self._worlds.events(session, after):
                 after += 1
@@ -109,9 +112,9 @@ async def load(worlds: Worlds, board: Board, session: str, file: SessionFile) ->
     kept = worlds.sessions.get(session)
     kept.requests = file.requests
     kept.changed = True
-    board.put(session, file.defects)
+    await board.put(session, file.defects)
     if file.spoiled:
-        board.spoiled.add(session)
+        await board.spoil(session)
 
 
 def _message(kind: str, number: int, data: dict[str, Any]) -> bytes:

@@ -13,19 +13,12 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-import orjson
-
 from contract_tests.contract import Contract
 from contract_tests.finding import Finding
-from contract_tests.source import InputError
 from mock_server.actions import Unknown
 from mock_server.call import Answer, Call, Handler, Header, Refused, path_of
 from mock_server.control.answers import error, json_answer
-from mock_server.control.asking import session_of
-from mock_server.defects.board import Board
-from mock_server.defects.catalogue import CATALOGUE
-from mock_server.defects.defect import Defect
-from mock_server.event_log import Event
+from mock_server.event_log import Event, LogUnavailable
 from mock_server.notice import Notice
 from mock_server.personas import Cast, Persona
 from mock_server.world import Refusal, Worlds
@@ -41,11 +34,17 @@ class ControlState:
         """Events of providers pass by."""
         return ()
 
+    def memento(self) -> None:
+        """Nothing."""
+
+    def recall(self, memento: None) -> None:
+        """Nothing."""
+
 
 class Control:
     """The provider `control`.
 
-    `casts` are the personas by provider, `board` the switches of the defects; `exposed` means bound beyond this machine.
+    `casts` are the personas by provider; `exposed` means bound beyond this machine.
     """
 
     name = "control"
@@ -55,7 +54,6 @@ class Control:
         self,
         contract: Contract,
         casts: Mapping[str, Cast],
-        board: Board,
         *,
         population: int,
         token: str | None,
@@ -64,7 +62,6 @@ class Control:
         self.contract = contract
         self.prefixes: tuple[str, ...] = ("/_mock/", "/_mock")
         self._casts = casts
-        self._board = board
         self._population = population
         self._token = token.encode() if token else None
         self._exposed = exposed
@@ -74,9 +71,6 @@ class Control:
                 "health": self.health,
                 "personas": self.personas,
                 "member": self.member,
-                "defects": self.defects,
-                "sessionDefects": self.session_defects,
-                "putSessionDefects": self.put_session_defects,
             }
         )
 
@@ -147,9 +141,9 @@ class Control:
         """500."""
         return error(500, "internal_error", "The mock failed; its log says why")
 
-    def unavailable(self, call: Call, problem: str) -> Answer:
+    def unavailable(self, call: Call, problem: Exception) -> Answer:
         """503."""
-        return error(503, "no_room", problem)
+        return error(503, "unavailable" if isinstance(problem, LogUnavailable) else "no_room", str(problem))
 
     def headers(self, call: Call) -> list[Header]:
         """Nothing may keep or embed these."""
@@ -181,39 +175,12 @@ class Control:
             return error(404, "not_found", f"The population has {self._population} members; number them from 0")
         return json_answer(200, _body(persona))
 
-    async def defects(self, call: Call) -> Answer:
-        """GET /_mock/defects"""
-        return json_answer(200, {"defects": [_entry(defect) for defect in CATALOGUE.values()]})
-
-    async def session_defects(self, call: Call) -> Answer:
-        """GET /_mock/sessions/{session}/defects"""
-        return _names(self._board.of(session_of(call)))
-
-    async def put_session_defects(self, call: Call) -> Answer:
-        """PUT /_mock/sessions/{session}/defects"""
-        names = orjson.loads(call.request.body)["defects"]
-        session = self._worlds.sessions.get(session_of(call))  # so that they end with it
-        try:
-            chosen = self._board.put(session.name, names)
-        except InputError as problem:
-            return error(404, "not_found", str(problem))
-        session.changed = True
-        return _names(chosen)
-
 
 def _body(persona: Persona) -> dict[str, Any]:
     body = asdict(persona)
     if persona.token is None:
         del body["token"]
     return body
-
-
-def _entry(defect: Defect) -> dict[str, Any]:
-    return {name: getattr(defect, name) for name in ("name", "provider", "area", "about", "live")}
-
-
-def _names(defects: Sequence[Defect]) -> Answer:
-    return json_answer(200, {"defects": [defect.name for defect in defects]})
 
 
 def _refusing(handler: Handler) -> Handler:

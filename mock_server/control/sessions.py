@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -10,16 +11,17 @@ import orjson
 
 from contract_tests.durations import duration, written
 from mock_server.call import Answer, Call, Handler
-from mock_server.clock import Stopwatch, parse_clock, parse_moment, rfc3339
+from mock_server.clock import parse_clock, parse_moment, rfc3339
 from mock_server.control.answers import json_answer, refused
 from mock_server.control.asking import session_of
 from mock_server.defects.board import Board
-from mock_server.event_codec import to_json
+from mock_server.desk import Desk
+from mock_server.event_codec import decode, encode, to_json
 from mock_server.journal import Journal
-from mock_server.sessions import Session
 from mock_server.world import Refusal, World, Worlds
 
 MOST_SNAPSHOTS = 20
+_SNAPSHOT = "snapshot/"  # how their events are kept beside the log
 
 
 class SessionControls:
@@ -27,6 +29,7 @@ class SessionControls:
 
     def __init__(self, worlds: Worlds, board: Board, journal: Journal, max_events: int) -> None:
         self._worlds = worlds
+        self._log = worlds.log
         self._board = board
         self._journal = journal
         self._max_events = max_events
@@ -56,34 +59,42 @@ class SessionControls:
             "idle": written(sessions.idle),
             "snapshots": MOST_SNAPSHOTS,
         }
-        return json_answer(200, {"sessions": [await self._about(session) for session in list(sessions)], "limits": limits})
+        found = [await self._about(name, idle) for name, idle in await self._worlds.in_use()]
+        return json_answer(200, {"sessions": found, "limits": limits})
 
     async def create(self, call: Call) -> Answer:
         """POST /_mock/sessions"""
         wanted = orjson.loads(call.request.body)
-        sessions = self._worlds.sessions
-        name = wanted.get("name") or next(name for number in self._numbers if (name := f"session-{number}") not in sessions)
-        if name in sessions:
+        name = wanted.get("name")
+        if name is None:
+            while not await self._worlds.begin(name := f"session-{next(self._numbers)}"):
+                pass
+        elif not await self._worlds.begin(name):
             raise refused(409, "exists", f"There is a session {name!r} already; reset or delete it")
         if "clock" in wanted:
-            await self._set_clock(name, wanted["clock"])
-        return json_answer(201, await self._about(sessions.get(name)))
+            try:
+                await self._set_clock(name, wanted["clock"])
+            except Refusal:
+                await self._worlds.end(name)
+                raise
+        return json_answer(201, await self._about(name, 0.0))
 
     async def get(self, call: Call) -> Answer:
         """GET /_mock/sessions/{session}"""
-        return json_answer(200, await self._about(self._existing(call)))
+        name = await self._existing(call)
+        idle = dict(await self._worlds.in_use()).get(name, 0.0)
+        return json_answer(200, await self._about(name, idle))
 
     async def delete(self, call: Call) -> Answer:
         """DELETE /_mock/sessions/{session}"""
-        self._worlds.sessions.end(self._existing(call).name)
+        await self._worlds.end(await self._existing(call))
         return Answer(204)
 
     async def reset(self, call: Call) -> Answer:
         """POST /_mock/sessions/{session}/reset"""
         session = session_of(call)
         await self._worlds.reset(session)
-        self._board.reset(session)
-        self._journal.forget(session)
+        await self._journal.forget(session)
         return Answer(204)
 
     async def clock(self, call: Call) -> Answer:
@@ -114,30 +125,35 @@ class SessionControls:
 
     async def snapshots(self, call: Call) -> Answer:
         """GET /_mock/sessions/{session}/snapshots"""
-        taken = self._worlds.sessions.get(session_of(call)).snapshots
-        return json_answer(200, {"snapshots": [_snapshot_body(name, len(events)) for name, events in taken.items()]})
+        taken = await self._snapshots(session_of(call))
+        return json_answer(200, {"snapshots": [_snapshot_body(name, events) for name, events in taken.items()]})
 
     async def put_snapshot(self, call: Call) -> Answer:
         """PUT /_mock/sessions/{session}/snapshots/{snapshot}"""
-        session = self._worlds.sessions.get(session_of(call))
-        name = call.request.path_params["snapshot"]
-        if name not in session.snapshots and len(session.snapshots) >= MOST_SNAPSHOTS:
+        session, name = session_of(call), call.request.path_params["snapshot"]
+        self._worlds.sessions.get(session)  # TooManySessions before anything is written
+        taken = await self._snapshots(session)
+        if name not in taken and len(taken) >= MOST_SNAPSHOTS:
             raise Refusal(f"a session keeps {MOST_SNAPSHOTS} snapshots at most: delete one")
-        events = session.snapshots[name] = tuple(await self._worlds.events(session.name))
-        session.changed = True
+        events = await self._worlds.events(session)
+        await self._log.touch([session])
+        await self._log.keep(session, _SNAPSHOT + name, "\n".join(map(encode, events)).encode())
+        await self._note_snapshots(session, {name: len(events)})
         return json_answer(200, _snapshot_body(name, len(events)))
 
     async def delete_snapshot(self, call: Call) -> Answer:
         """DELETE /_mock/sessions/{session}/snapshots/{snapshot}"""
-        session, name = self._snapshot(call)
-        del session.snapshots[name]
+        session, name, _ = await self._snapshot(call)
+        await self._note_snapshots(session, {name: None})
+        await self._log.keep(session, _SNAPSHOT + name, None)
         return Answer(204)
 
     async def restore_snapshot(self, call: Call) -> Answer:
         """POST /_mock/sessions/{session}/snapshots/{snapshot}/restore"""
-        session, name = self._snapshot(call)
-        await self._worlds.restore(session.name, session.snapshots[name])
-        return json_answer(200, _snapshot_body(name, len(session.snapshots[name])))
+        session, name, data = await self._snapshot(call)
+        events = [decode(line) for line in data.decode().split("\n") if line]
+        await self._worlds.restore(session, events)
+        return json_answer(200, _snapshot_body(name, len(events)))
 
     async def undo(self, call: Call) -> Answer:
         """POST /_mock/sessions/{session}/undo"""
@@ -155,31 +171,41 @@ class SessionControls:
     def _clock_body(self, world: World) -> dict[str, str]:
         return {"clock": world.clock.text, "mode": world.clock.mode, "now": rfc3339(self._worlds.now(world))}
 
-    async def _about(self, session: Session) -> dict[str, Any]:
-        idle = Stopwatch.seconds() - session.used
-        world = await self._worlds.current(session.name)
+    async def _about(self, session: str, idle: float) -> dict[str, Any]:
+        world = await self._worlds.current(session)
         return {
-            "name": session.name,
+            "name": session,
             "events": world.position,
             "idle_seconds": round(max(0.0, idle), 3),
-            "snapshots": list(session.snapshots),
-            "defects": [defect.name for defect in self._board.of(session.name)],
+            "snapshots": list(self._worlds.desk(session).snapshots),
+            "defects": [defect.name for defect in self._board.of(session)],
             **self._clock_body(world),
         }
 
-    def _existing(self, call: Call) -> Session:
+    async def _existing(self, call: Call) -> str:
         name = session_of(call)
-        if name not in self._worlds.sessions:
+        if not await self._worlds.exists(name):
             raise refused(404, "not_found", f"No session {name!r} is in use; GET /_mock/sessions lists them")
-        return self._worlds.sessions.get(name)
+        return name
 
-    def _snapshot(self, call: Call) -> tuple[Session, str]:
-        session = self._worlds.sessions.get(session_of(call))
-        name = call.request.path_params["snapshot"]
-        if name not in session.snapshots:
-            known = ", ".join(session.snapshots) or "none"
-            raise refused(404, "not_found", f"No snapshot {name!r} in session {session.name!r}; there are: {known}")
-        return session, name
+    async def _snapshots(self, session: str) -> Mapping[str, int]:
+        await self._worlds.current(session)
+        return self._worlds.desk(session).snapshots
+
+    async def _snapshot(self, call: Call) -> tuple[str, str, bytes]:
+        session, name = session_of(call), call.request.path_params["snapshot"]
+        taken = await self._snapshots(session)
+        data = await self._log.kept(session, _SNAPSHOT + name) if name in taken else None
+        if data is None:
+            known = ", ".join(taken) or "none"
+            raise refused(404, "not_found", f"No snapshot {name!r} in session {session!r}; there are: {known}")
+        return session, name, data
+
+    async def _note_snapshots(self, session: str, changes: Mapping[str, int | None]) -> None:
+        def change(desk: Desk) -> Desk:
+            return replace(desk, snapshots={n: e for n, e in {**desk.snapshots, **changes}.items() if e is not None})
+
+        await self._worlds.rearrange(session, change)
 
 
 def _snapshot_body(name: str, events: int) -> dict[str, Any]:

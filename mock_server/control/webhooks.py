@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -96,11 +97,13 @@ class WebhookControls:
         def decide(world: World, draft: Draft) -> tuple[Sequence[Event], None]:
             return [WebhooksSet(at=draft.at, settings=settings)], None
 
-        before = self._courier.keep_secret(session, secret)  # first: what is pending may go out at once
+        before = self._worlds.desk(session).secret
+        # First: what is pending may go out at once.
+        await self._worlds.rearrange(session, lambda desk: replace(desk, secret=secret))
         try:
             world, _ = await self._worlds.commit(session, decide)
         except BaseException:
-            self._courier.keep_secret(session, before)
+            await self._worlds.rearrange(session, lambda desk: replace(desk, secret=before))
             raise
         return world
 

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mock_server.defects.catalogue import find
 from mock_server.defects.defect import Defect
+from mock_server.world import Worlds
+
+Memory = dict[str, Any]
 
 
 class Board:
-    """The switches. `on` is False as long as no session has any defect; a session's own set replaces the one from the start.
+    """The switches, which are on the desk of each session; a session's own set replaces the one from the start.
 
-    `spoiled` are the sessions in which any defect ever played: what it left behind may go on breaking rules of meaning.
+    A session is spoiled once any defect has played in it: what it left behind may go on breaking rules of meaning.
     """
 
-    def __init__(self, at_start: Iterable[str] = ()) -> None:
-        self.at_start = tuple(find(name) for name in dict.fromkeys(at_start))
-        self.on = bool(self.at_start)
-        self.spoiled: set[str] = set()
-        self._sets: dict[str, tuple[Defect, ...]] = {}
-        self._memory: dict[str, dict[str, dict[str, Any]]] = {}
+    def __init__(self, at_start: Sequence[Defect], worlds: Worlds) -> None:
+        self._at_start = tuple(at_start)
+        self._worlds = worlds
 
     def of(self, session: str) -> tuple[Defect, ...]:
         """The defects of a session, in the order in which they were asked for."""
-        return self._sets.get(session, self.at_start)
+        names = self._worlds.desk(session).defects
+        return self._at_start if names is None else tuple(find(name) for name in names)
 
-    def put(self, session: str, names: Iterable[str]) -> tuple[Defect, ...]:
+    def spoiled(self, session: str) -> bool:
+        """Whether a session may hold what a defect left behind."""
+        return self._worlds.desk(session).spoiled
+
+    async def put(self, session: str, names: Iterable[str]) -> tuple[Defect, ...]:
         """Give a session another set; InputError if a name is none."""
-        chosen = self._sets[session] = tuple(find(name) for name in dict.fromkeys(names))
-        self._memory.pop(session, None)
-        self._note()
+        chosen = tuple(find(name) for name in dict.fromkeys(names))
+        defects = tuple(defect.name for defect in chosen)
+        await self._worlds.rearrange(session, lambda desk: replace(desk, defects=defects, memory={}))
         return chosen
 
-    def reset(self, session: str) -> None:
-        """Forget what a session was given."""
-        self.spoiled.discard(session)
-        self._sets.pop(session, None)
-        self._memory.pop(session, None)
-        self._note()
+    async def spoil(self, session: str) -> None:
+        """A defect is about to play in a session."""
+        if not self.spoiled(session):
+            await self._worlds.rearrange(session, lambda desk: replace(desk, spoiled=True))
 
-    def memory(self, session: str, defect: Defect) -> dict[str, Any]:
-        """What a defect keeps between requests of a session."""
-        return self._memory.setdefault(session, {}).setdefault(defect.name, {})
+    def memory(self, session: str, defect: Defect) -> Memory:
+        """What a defect keeps between requests of a session, to be changed and handed to `remember`."""
+        return copy.deepcopy(dict(self._worlds.desk(session).memory.get(defect.name, {})))
 
-    def _note(self) -> None:
-        self.on = bool(self.at_start or any(self._sets.values()))
+    async def remember(self, session: str, memories: Mapping[str, Memory]) -> None:
+        """Keep what defects have noted, by their names."""
+        known = self._worlds.desk(session).memory
+        changed = {name: memory for name, memory in memories.items() if memory != known.get(name, {})}
+        if changed:
+            await self._worlds.rearrange(session, lambda desk: replace(desk, memory={**desk.memory, **changed}))

@@ -27,19 +27,14 @@ class Stage:
         self.board = board
         self._worlds = worlds
 
-    def concerns(self, wishes: Sequence[Wish]) -> bool:
-        """Whether there may be anything to do; most requests pass by on this."""
-        return self.board.on or bool(wishes)
-
-    def spoiled(self, session: str) -> bool:
-        """Whether a session may hold what a defect left behind."""
-        return session in self.board.spoiled
-
     def chosen(self, call: Call, wishes: Sequence[Wish]) -> tuple[Sequence[Defect], Sequence[Defect]]:
         """The defects for a call, and those of them that it wishes for itself. InputError if it wishes for what is none."""
+        on = self.board.of(call.session)
+        if not on and not wishes:
+            return (), ()  # most requests
         wished = [find(value) for name, value in dict.fromkeys(wishes) if name == "defect"]
         asked_for = [defect for defect in wished if defect.provider == call.provider.name]
-        lasting = [defect for defect in self.board.of(call.session) if defect.provider == call.provider.name]
+        lasting = [defect for defect in on if defect.provider == call.provider.name]
         return list(dict.fromkeys([*lasting, *asked_for])), asked_for
 
     async def play(self, call: Call, defects: Sequence[Defect], respond: Respond) -> Response:
@@ -54,7 +49,7 @@ class Stage:
             finally:
                 COMMIT.reset(token)
 
-        self.board.spoiled.add(call.session)
+        await self.board.spoil(call.session)
         visit = Visit(call, self._worlds, ask)
         scenes = [(defect, self.board.memory(call.session, defect)) for defect in defects]
         # What one defect leaves of an answer may be nothing that another one knows how to spoil.
@@ -76,4 +71,5 @@ class Stage:
                 with suppress(*excused):
                     changed = defect.after(visit, response)
                     response = await changed if inspect.isawaitable(changed) else changed
+        await self.board.remember(call.session, {defect.name: memory for defect, memory in scenes})
         return response

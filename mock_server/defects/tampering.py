@@ -44,7 +44,7 @@ class Tampering:
             if self._any("lost"):
                 return await worlds.pretend(session, events), result
             try:
-                await worlds.append(session, events, world.position)
+                await worlds.append(session, events, world)
             except Conflict:
                 continue
             return await worlds.current(session), result

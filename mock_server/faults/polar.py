@@ -39,7 +39,7 @@ class PolarRepertoire:
             return answers.invalid([_mistake(call)])
         if status == 429:
             return Answer(429)
-        return call.provider.failure(call) if status == 500 else call.provider.unavailable(call, "Service Unavailable")
+        return call.provider.failure(call) if status == 500 else call.provider.unavailable(call, Exception("Service Unavailable"))
 
     def surprise(self, name: SurpriseName, operation: Operation, call: Call, body: Any) -> Any:
         """Wallets have neither optional fields nor free text: there are amounts, currencies and pages."""

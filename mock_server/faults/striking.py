@@ -44,6 +44,11 @@ class Striking:
         self._worlds = worlds
         self._catalogue = catalogue
 
+    def calm(self, call: Call) -> bool:
+        """Whether a session has no faults, nor anything due that could bring some."""
+        world = self._worlds.known(call.session)
+        return not faults_of(world).active and world.due > call.at
+
     async def strikes(self, call: Call, wishes: Sequence[Wish]) -> Sequence[Strike]:
         """What strikes a call, in order; InputError if it wishes for what it cannot have."""
         world = await self._worlds.current(call.session)

@@ -20,7 +20,7 @@ from mock_server.flexprice.state import FlexpriceState
 from mock_server.flexprice.topups import Topups
 from mock_server.flexprice.transactions import Transactions
 from mock_server.flexprice.wallets import Wallets
-from mock_server.ids import Seed, Ulids
+from mock_server.ids import Seed
 from mock_server.personas import Persona
 from mock_server.routes import near
 from mock_server.world import Worlds
@@ -63,7 +63,6 @@ class Flexprice:
         self.prefixes: tuple[str, ...] = (contract.base_path + "/",)
         self.opening = Opening(seed, fixtures, population, first_day)
         self.handlers: Mapping[str, Handler] = {}
-        self._request_ids = Ulids(seed, "request ids")
         self._api_keys = frozenset(key.encode() for key in api_keys)
 
     def attach(self, worlds: Worlds) -> None:
@@ -168,17 +167,17 @@ class Flexprice:
         """500."""
         return error_answer("internal_error", "An unexpected error occurred")
 
-    def unavailable(self, call: Call, problem: str) -> Answer:
+    def unavailable(self, call: Call, problem: Exception) -> Answer:
         """503."""
-        return error_answer("service_unavailable", problem)
+        return error_answer("service_unavailable", str(problem))
 
     def headers(self, call: Call) -> list[Header]:
         """Security headers, CORS, and the request's id: the client's own or a fresh ULID."""
         request_id = call.request.header.get(b"x-request-id")
         if not request_id:
-            session = self._worlds.sessions.get(call.session)
+            session = self._worlds.sessions.at_hand(call.session)
             session.requests += 1
-            request_id = self._request_ids.at(milliseconds(call.at), session.requests).encode()
+            request_id = self._worlds.request_ids.at(milliseconds(call.at), session.requests).encode()
         return [*_HEADERS, (b"x-request-id", request_id)]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from mock_server.call import Answer, Call, Handler
 from mock_server.event_log import Event
 from mock_server.flexprice import closing, inputs, ledger, settings
-from mock_server.flexprice.answers import invalid, json_answer, refused, wallet_not_found
-from mock_server.flexprice.bodies import balance_body, page_body, wallet_body
+from mock_server.flexprice.answers import JSON, invalid, json_answer, refused, wallet_not_found
+from mock_server.flexprice.bodies import balance_body, balance_json, page_body, wallet_body
 from mock_server.flexprice.caching import BalanceCache
 from mock_server.flexprice.entities import AutoTopup, Wallet, WalletType
 from mock_server.flexprice.events import TransactionCreated, WalletCreated, WalletUpdated
@@ -137,9 +137,12 @@ class Wallets:
         accounts = _active(state_of(world).accounts_of(customer.id))
         if real_time:
             breakdown = bool(expanded)
-            return json_answer(
-                200, [self._balance_body(call, world, a, breakdown=breakdown, from_cache=from_cache) for a in accounts]
-            )
+            ids = [account.wallet.id for account in accounts]
+            if from_cache:
+                await self._cache.fetch(call.session, ids)
+            body = [self._balance_body(call, world, a, breakdown=breakdown, from_cache=from_cache) for a in accounts]
+            await self._cache.publish(call.session, ids)
+            return json_answer(200, body)
         return json_answer(200, [wallet_body(a.wallet, self._tenant) | {"is_cached_fallback": False} for a in accounts])
 
     def _wallet_answer(self, world: World, wallet_id: str) -> Answer:
@@ -151,11 +154,19 @@ class Wallets:
     async def _balance_answer(self, call: Call, expand: str | None, *, from_cache: bool) -> Answer:
         expanded = inputs.expand(expand, (BREAKDOWN,))
         wallet_id = call.request.path_params["id"]
+        if from_cache:
+            await self._cache.fetch(call.session, [wallet_id])
         world = await self._worlds.current(call.session)
         account = state_of(world).account(wallet_id)
         if account is None:
             raise wallet_not_found(wallet_id)
-        return json_answer(200, self._balance_body(call, world, account, breakdown=bool(expanded), from_cache=from_cache))
+        if expanded:
+            answer = json_answer(200, self._balance_body(call, world, account, breakdown=True, from_cache=from_cache))
+        else:
+            now, cached = self._cache.real_time(call, world, account, from_cache=from_cache)
+            answer = Answer(200, balance_json(account, now, self._tenant, cached=cached), content_type=JSON)
+        await self._cache.publish(call.session, [wallet_id])
+        return answer
 
     def _balance_body(self, call: Call, world: World, account: Account, *, breakdown: bool, from_cache: bool) -> dict[str, Any]:
         credits = ledger.breakdown(account) if breakdown else None

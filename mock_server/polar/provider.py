@@ -126,9 +126,9 @@ class Polar:
         """500, in plain text."""
         return Answer(500, b"Internal Server Error", content_type=b"text/plain; charset=utf-8")
 
-    def unavailable(self, call: Call, problem: str) -> Answer:
+    def unavailable(self, call: Call, problem: Exception) -> Answer:
         """503, in plain text like other failures."""
-        return Answer(503, problem.encode(), content_type=b"text/plain; charset=utf-8")
+        return Answer(503, str(problem).encode(), content_type=b"text/plain; charset=utf-8")
 
     def headers(self, call: Call) -> list[Header]:
         """Version and CORS."""

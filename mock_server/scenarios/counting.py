@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from contract_tests.contract import Operation
 from mock_server.call import Call
-from mock_server.event_log import Event
+from mock_server.event_log import Event, LogUnavailable
 from mock_server.routes import operation_of
 from mock_server.scenarios.events import CallCounted
 from mock_server.scenarios.reading import Reader
@@ -17,19 +17,21 @@ from mock_server.world import Draft, SessionFull, World, Worlds
 
 
 class CallCounter:
-    """Told of every call that was answered. In a session whose scenarios wait for none this is one look-up."""
+    """Told of the calls that were answered, in sessions whose scenarios wait for some."""
 
     def __init__(self, worlds: Worlds, reader: Reader) -> None:
         self._worlds = worlds
         self._reader = reader
 
+    def concern(self, call: Call) -> bool:
+        """Whether a call that was answered may be one that a scenario waits for."""
+        # Whatever has answered the call has brought the world up to date.
+        return state_of(self._worlds.known(call.session)).counting and self._reader.serves(call.provider.name)
+
     async def answered(self, call: Call) -> None:
         """Count a call to one of a provider's operations, whatever was answered, and have done what it makes due."""
-        # Whatever has answered the call has brought the world up to date.
-        if not self._reader.serves(call.provider.name) or not state_of(self._worlds.known(call.session)).counting:
-            return
         # A call that finds no room is answered all the same, and says so itself.
-        with suppress(SessionFull, TooManySessions):
+        with suppress(LogUnavailable, SessionFull, TooManySessions):
             await self._count(call)
 
     async def _count(self, call: Call) -> None:

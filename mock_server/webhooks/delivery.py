@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from mock_server.clock import LAST, milliseconds
-from mock_server.event_log import Event
+from mock_server.event_log import Event, LogUnavailable
 from mock_server.ids import Seed
 from mock_server.webhooks.addresses import Addresses, BadAddress
 from mock_server.webhooks.events import WebhookAttempted, WebhooksDrained
 from mock_server.webhooks.outbox import Message
+from mock_server.webhooks.settings import WebhookSettings
 from mock_server.webhooks.signing import signature
 from mock_server.world import Draft, SessionFull, World, Worlds
 
@@ -32,6 +34,10 @@ TIMEOUT = 5.0
 
 LONGEST_MOVE = 30.0
 """Seconds that a move of a clock waits for what fell due; what is left then goes on behind it."""
+
+_LEASED = timedelta(seconds=4 * TIMEOUT)  # longer than an attempt takes
+_LOOK_AGAIN = 0.1
+_LISTENING = "listening"  # kept with a session whose messages are sent somewhere
 
 _LONGEST_SLEEP = 24 * 3600.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -53,13 +59,17 @@ def message_id(seed: Seed, message: Message) -> str:
 
 
 class Courier:
-    """Sends what is due. `addresses` is where it may go, `secret` what signs where a session has no secret of its own."""
+    """Sends what is due.
 
-    def __init__(self, worlds: Worlds, addresses: Addresses, secret: str) -> None:
+    `addresses` is where it may go, `secret` what signs where a session has no secret of its own, `as_started` what sessions
+    do until they are told otherwise.
+    """
+
+    def __init__(self, worlds: Worlds, addresses: Addresses, secret: str, as_started: WebhookSettings) -> None:
         self._worlds = worlds
+        self._as_started = as_started
         self._addresses = addresses
         self._secret = secret
-        self._secrets: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._moved: dict[str, datetime] = {}
@@ -67,16 +77,9 @@ class Courier:
         worlds.at_move(self.settle)
         worlds.sessions.at_end(self._forget)
 
-    def keep_secret(self, session: str, secret: str | None) -> str | None:
-        """What signs a session's messages, None for the server's secret; returns what did until now."""
-        before = self._secrets.pop(session, None)
-        if secret is not None:
-            self._secrets[session] = secret
-        return before
-
     def letter(self, session: str, world: World, message: Message, at: datetime) -> Letter:
         """A message of a session as it is sent at a time."""
-        own = self._secrets.get(session) if world.outbox.settings.own_secret else None
+        own = self._worlds.desk(session).secret if world.outbox.settings.own_secret else None
         body = orjson.dumps(message.notice.body())
         name = message_id(self._worlds.seed, message)
         timestamp, signed = signature(own or self._secret, name, at, body)
@@ -137,23 +140,39 @@ class Courier:
             task = self._tasks[session] = loop.create_task(self._run(session), context=Context())
         return task
 
+    async def left_behind(self) -> Sequence[str]:
+        """The sessions of a shared log in which messages may wait for a process that is there no more."""
+        if self._as_started.url is not None:
+            return [listing.session for listing in await self._worlds.log.sessions()]
+        return await self._worlds.log.keeping(_LISTENING)
+
     async def _run(self, session: str) -> None:
-        """Send until nothing is due."""
+        """Send until nothing is due. Of the processes that share a log one sends."""
         import httpx
 
+        lease = f"courier {session}"
+        log_, holder = self._worlds.log, self._worlds.name
         client: httpx.AsyncClient | None = None
         try:
+            if log_.shared and session in self._worlds.sessions:
+                await log_.keep(session, _LISTENING, b"yes")
             while True:
                 world = await self._worlds.current(session)
                 due, message = world.outbox.due, world.outbox.first
                 if due is None or message is None or due > self._worlds.now(world):
                     break
+                if log_.shared and not await log_.lease(lease, holder, _LEASED):
+                    await asyncio.sleep(_LOOK_AGAIN)
+                    continue
                 if client is None:
                     client = httpx.AsyncClient(
                         trust_env=False, verify=_tls(), timeout=TIMEOUT, headers={"user-agent": "walletproof"}
                     )
                 await self._attempt(client, session, world, message)
         except SessionFull:
+            return
+        except LogUnavailable as problem:
+            log.warning("the messages of session %r wait: %s", session, problem)
             return
         except Exception:
             log.exception("the messages of session %r are not delivered", session)
@@ -164,6 +183,9 @@ class Courier:
                 self._moved.pop(session, None)
             if client is not None:
                 await client.aclose()
+                if log_.shared:
+                    with suppress(LogUnavailable):
+                        await log_.lease(lease, holder, timedelta())
         if session in self._worlds.sessions:
             self.wake(session, world)
 
@@ -207,7 +229,6 @@ class Courier:
             return None, f"{type(error).__name__}: {error}"[:200]
 
     def _forget(self, session: str) -> None:
-        self._secrets.pop(session, None)
         self._moved.pop(session, None)
         self._call_off(session)
         task = self._tasks.pop(session, None)

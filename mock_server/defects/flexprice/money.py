@@ -220,7 +220,7 @@ def pending_counts_at_once(visit: Visit, world: World, draft: Draft, events: Seq
         if isinstance(event, TransactionCreated) and event.transaction.transaction_status == "pending" and not _is_bonus(event):
             row = event.transaction
             after = row.credit_balance_before + row.credit_amount
-            visit.memory.setdefault("early", set()).add(row.id)
+            visit.memory.setdefault("early", {})[row.id] = True
             paid = replace(row, transaction_status="completed", credit_balance_after=after)
             result.append(replace(event, transaction=paid))
         else:

@@ -17,25 +17,42 @@ WALLET = "/v1/wallets/wallet_01KSR14E8RTG7KRAE0VN3ZSCM8"
 PORTAL = "/v1/customer-portal/wallets/"
 
 
-def ask(provider: str, operation: str, path: str, answer: Answer | Exception) -> httpx.Response:
-    """What a client gets when the operation's handler gives `answer`, or raises it."""
-    mock = assemble(Settings())
-    subject: Any = mock.casts[provider]
+OPERATIONS = [("flexprice", "getWallet", WALLET), ("polar", "customer_portal:wallets:list", PORTAL)]
 
-    async def handler(call: Call) -> Answer:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
-    subject.handlers = {**subject.handlers, operation: handler}
-    key = {"x-api-key": "k"} if provider == "flexprice" else {"authorization": f"Bearer {subject.opening.tokens['ada']}"}
+class Staged:
+    """A mock in which one operation of each provider gives, or raises, whatever the test says."""
 
-    async def get() -> httpx.Response:
-        transport = httpx.ASGITransport(mock.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=key) as client:
-            return await client.get(path)
+    def __init__(self) -> None:
+        self.answer: Answer | Exception = Answer(500)
+        self._mock = assemble(Settings())
+        self._casts: dict[str, Any] = dict(self._mock.casts)
+        for provider, operation, _ in OPERATIONS:
+            cast = self._casts[provider]
+            cast.handlers = {**cast.handlers, operation: self._handle}
 
-    return asyncio.run(get())
+    async def _handle(self, call: Call) -> Answer:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def get(self, provider: str, path: str) -> httpx.Response:
+        """What a client gets."""
+        token = self._casts["polar"].opening.tokens["ada"]
+        key = {"x-api-key": "k"} if provider == "flexprice" else {"authorization": f"Bearer {token}"}
+
+        async def get() -> httpx.Response:
+            transport = httpx.ASGITransport(self._mock.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=key) as client:
+                return await client.get(path)
+
+        return asyncio.run(get())
+
+
+@pytest.fixture(scope="module")
+def staged() -> Staged:
+    """One for all tests: what it gives is told anew before each request."""
+    return Staged()
 
 
 BROKEN = [
@@ -48,31 +65,25 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("answer", "rule"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
-@pytest.mark.parametrize(
-    ("provider", "operation", "path"),
-    [("flexprice", "getWallet", WALLET), ("polar", "customer_portal:wallets:list", PORTAL)],
-    ids=["flexprice", "polar"],
-)
+@pytest.mark.parametrize(("provider", "operation", "path"), OPERATIONS, ids=["flexprice", "polar"])
 def test_broken_answers_never_leave(
-    caplog: pytest.LogCaptureFixture, provider: str, operation: str, path: str, answer: Answer, rule: str
+    staged: Staged, caplog: pytest.LogCaptureFixture, provider: str, operation: str, path: str, answer: Answer, rule: str
 ) -> None:
     """The client gets the provider's own 500, and the log names rule and operation."""
     with caplog.at_level(logging.ERROR):
-        response = ask(provider, operation, path, answer)
+        staged.answer = answer
+        response = staged.get(provider, path)
 
     assert_provider_s_failure(provider, response)
     assert any(rule in message and operation in message for message in caplog.messages), caplog.messages
 
 
-@pytest.mark.parametrize(
-    ("provider", "operation", "path"),
-    [("flexprice", "getWallet", WALLET), ("polar", "customer_portal:wallets:list", PORTAL)],
-    ids=["flexprice", "polar"],
-)
-def test_a_handler_that_fails(caplog: pytest.LogCaptureFixture, provider: str, operation: str, path: str) -> None:
+@pytest.mark.parametrize(("provider", "operation", "path"), OPERATIONS, ids=["flexprice", "polar"])
+def test_a_handler_that_fails(staged: Staged, caplog: pytest.LogCaptureFixture, provider: str, operation: str, path: str) -> None:
     """A failure within the mock is the provider's own 500 and says nothing of what happened; the log does."""
     with caplog.at_level(logging.ERROR):
-        response = ask(provider, operation, path, RuntimeError("secret inside"))
+        staged.answer = RuntimeError("secret inside")
+        response = staged.get(provider, path)
 
     assert_provider_s_failure(provider, response)
     assert "secret" not in response.text

@@ -63,8 +63,8 @@ def exchange(client: httpx.Client, sent: Sent) -> Seen:
     return got.status_code, sorted(got.headers.multi_items()), got.content
 
 
-def test_two_thousand_requests_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two servers whose hashes differ answer 2,000 random requests with the same statuses, headers and bodies."""
+def test_a_thousand_requests_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two servers whose hashes differ answer 1,000 random requests with the same statuses, headers and bodies."""
     servers: list[Mock] = []
     monkeypatch.setenv("PYTHONHASHSEED", "1")
     with running("--seed", "11", "--clock", NOON) as first:
@@ -73,7 +73,7 @@ def test_two_thousand_requests_give_the_same_bytes(monkeypatch: pytest.MonkeyPat
             servers = [first, second]
             statuses = set()
             with httpx.Client(base_url=servers[0].url) as one, httpx.Client(base_url=servers[1].url) as other:
-                for number, sent in enumerate(requests(5, 2000, first.personas())):
+                for number, sent in enumerate(requests(5, 1000, first.personas())):
                     seen = exchange(one, sent)
                     assert exchange(other, sent) == seen, f"request {number}: {sent}"
                     statuses.add(seen[0])

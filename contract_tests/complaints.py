@@ -24,7 +24,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from contract_tests.exchange import RawHeaders, Request, Response, content_type
 from contract_tests.finding import Finding, Level
-from contract_tests.plans import LONG_NUMBER, FormatCheck
+from contract_tests.plans import FormatCheck, has_long_number
 from contract_tests.source import json_pointer
 
 # openapi-core warns on every request that uses a deprecated parameter or an empty value; documents may lawfully have both.
@@ -35,7 +35,7 @@ def _strict_json(raw: bytes, **_: str) -> Any:
     """JSON as RFC 8259 has it: no NaN, no stray surrogates. The media type's parameters do not matter."""
     value = orjson.loads(raw)
     # orjson makes floats of whole numbers beyond 64 bits. Once it has vouched for the text, the slower reader may count.
-    return json.loads(raw) if LONG_NUMBER.search(raw) else value
+    return json.loads(raw) if has_long_number(raw) else value
 
 
 class Library:

@@ -7,6 +7,7 @@ repetition, odd bytes), and the mock's hot path need not convert anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -82,6 +83,11 @@ def content_type(headers: RawHeaders) -> str:
     """The content type, lower-case, with those of its parameters that are some (`a=b`); empty if there is none."""
     for name, value in headers:
         if name == b"content-type":
-            kind, *parameters = value.decode("latin-1").lower().split(";")
-            return ";".join([kind, *(parameter for parameter in parameters if "=" in parameter)])
+            return _content_type(value)
     return ""
+
+
+@lru_cache(256)
+def _content_type(value: bytes) -> str:
+    kind, *parameters = value.decode("latin-1").lower().split(";")
+    return ";".join([kind, *(parameter for parameter in parameters if "=" in parameter)])

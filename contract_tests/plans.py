@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +35,8 @@ _SCHEMAS = "#/components/schemas/"
 
 _UNSURE = object()
 
-# orjson makes floats of whole numbers beyond 64 bits.
-LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_DIGITS = bytes(ord("0") if chr(byte).isdecimal() and byte < 128 else ord(" ") for byte in range(256))
+_LONG = b"0" * 19
 
 _TEXT_ONLY = {"type", "description"}  # a schema of nothing else, with the type string, takes any text
 
@@ -52,6 +53,11 @@ _CASTS: dict[str, Callable[[str], Any]] = {
 
 def _ANY_TEXT(value: Any) -> bool:  # noqa: N802 - a constant that happens to be callable
     return True
+
+
+def has_long_number(body: bytes) -> bool:
+    """Whether there may be a whole number beyond 64 bits in a body, of which orjson would make a float."""
+    return _LONG in body.translate(_DIGITS)  # an eighth of the time of a pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class RequestPlan:
         check = self._bodies.get(_media_type(header.get(b"content-type", b"")))
         if check is None:
             return False
-        if LONG_NUMBER.search(request.body):
+        if has_long_number(request.body):
             return False
         try:
             return check(orjson.loads(request.body))
@@ -165,7 +171,7 @@ class AcceptedBodies:
 
     def __init__(self, besides: int = 300) -> None:
         self._besides = besides
-        self._bodies: dict[tuple[object, bytes], None] = {}
+        self._bodies: OrderedDict[tuple[object, bytes], None] = OrderedDict()  # a plain one looks for its oldest ever longer
         self._bytes = 0
 
     def __contains__(self, key: tuple[object, bytes]) -> bool:
@@ -178,8 +184,7 @@ class AcceptedBodies:
             return
         size += self._besides
         while self._bytes + size > self.CAPACITY:
-            oldest = next(iter(self._bodies))
-            del self._bodies[oldest]
+            oldest, _ = self._bodies.popitem(last=False)
             self._bytes -= len(oldest[1]) + self._besides
         self._bodies[key] = None
         self._bytes += size
@@ -220,7 +225,7 @@ class ResponsePlan:
         key = (self, response.body)
         if key in self._accepted:
             return True
-        if LONG_NUMBER.search(response.body):
+        if has_long_number(response.body):
             return False
         try:
             ok = body_check(orjson.loads(response.body))

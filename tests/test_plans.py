@@ -28,7 +28,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from contract_tests.contract import Contract
 from contract_tests.exchange import Exchange, Request, Response
-from contract_tests.plans import LONG_NUMBER, AcceptedBodies
+from contract_tests.plans import AcceptedBodies, has_long_number
 from contract_tests.validation import Validator, is_uuid4
 from mock_server.assembly import Mock, Settings, assemble
 from mock_server.flexprice.provider import Flexprice
@@ -716,7 +716,7 @@ def test_plans_accept_every_answer_of_the_mock(subjects: dict[str, Subject], nam
         response = exchange.response
         complaint = subject.library.rejects_response(key, response)
         assert complaint is None, f"{key} {response.status} {response.body[:300]!r}: {complaint}"
-        if not subject.plans.response_ok(key, response) and not LONG_NUMBER.search(response.body):
+        if not subject.plans.response_ok(key, response) and not has_long_number(response.body):
             rejected.append((key[0], response.status, dict(response.headers).get(b"content-type")))
 
     assert {(key, exchange.response.status) for key, exchange in subject.exchanges} == declared

@@ -6,9 +6,10 @@ e4b5303fde24; files named here are that repository's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from contract_tests.rules.observation import Observation, decimal
@@ -131,8 +132,17 @@ PUBLISHED = Rule(
 )
 
 
-def wallets_in(seen: Observation) -> Iterator[tuple[str, dict[str, Any]]]:
+def wallets_in(seen: Observation) -> Sequence[tuple[str, dict[str, Any]]]:
     """The wallets of a 2xx answer with their JSON pointers."""
+    return seen.found("wallets", _wallets_in)
+
+
+def transactions_in(seen: Observation) -> Sequence[tuple[str, dict[str, Any]]]:
+    """The transactions of a 2xx answer with their JSON pointers."""
+    return seen.found("transactions", _transactions_in)
+
+
+def _wallets_in(seen: Observation) -> Iterator[tuple[str, dict[str, Any]]]:
     body = seen.body
     if not 200 <= seen.status < 300:
         return
@@ -152,8 +162,7 @@ def wallets_in(seen: Observation) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "", body
 
 
-def transactions_in(seen: Observation) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The transactions of a 2xx answer with their JSON pointers."""
+def _transactions_in(seen: Observation) -> Iterator[tuple[str, dict[str, Any]]]:
     body = seen.body
     if not 200 <= seen.status < 300 or not isinstance(body, dict):
         return
@@ -374,8 +383,11 @@ def decimals(entity: dict[str, Any], *names: str) -> list[Decimal | None]:
 
 def moment(value: Any) -> datetime | None:
     """An RFC 3339 time with its zone; None if it is anything else. Digits beyond microseconds are cut."""
-    if not isinstance(value, str) or len(value) > 40:
-        return None
+    return _moment(value) if isinstance(value, str) and len(value) <= 40 else None
+
+
+@lru_cache(1_000)  # several rules look at the same members
+def _moment(value: str) -> datetime | None:
     head, dot, tail = value.partition(".")
     if dot:
         digits = len(tail) - len(tail.lstrip("0123456789"))

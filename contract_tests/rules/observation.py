@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import orjson
 
 from contract_tests.contract import Contract, Operation
 from contract_tests.exchange import Exchange, Request, Response, content_type
+
+T = TypeVar("T")
 
 NO_JSON = object()
 """Stands where a body is not JSON, which null is."""
@@ -28,6 +31,14 @@ class Observation:
         self.operation = operation
         self.exchange = exchange
         self.secrets = secrets
+        self._found: dict[str, Sequence[Any]] = {}
+
+    def found(self, name: str, find: Callable[[Observation], Iterable[T]]) -> Sequence[T]:
+        """What several rules look for, by name; it is looked for once."""
+        known = self._found.get(name)
+        if known is None:
+            known = self._found[name] = tuple(find(self))
+        return known
 
     @property
     def request(self) -> Request:
@@ -91,8 +102,11 @@ def _read(body: bytes) -> Any:
 
 def decimal(value: Any) -> Decimal | None:
     """A decimal as the provider writes them, in text; None if it is anything else (the contract complains of that)."""
-    if not isinstance(value, str) or len(value) > 100:
-        return None
+    return _decimal(value) if isinstance(value, str) and len(value) <= 100 else None
+
+
+@lru_cache(1_000)  # several rules look at the same members
+def _decimal(value: str) -> Decimal | None:
     try:
         result = Decimal(value)
     except InvalidOperation:

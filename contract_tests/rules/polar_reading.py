@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from contract_tests.exchange import Request
-from contract_tests.plans import LONG_NUMBER
+from contract_tests.plans import has_long_number
 from contract_tests.rules.observation import NO_JSON, Observation
 
 LIST = "customer_portal:wallets:list"
@@ -68,7 +68,7 @@ class Page:
 
 def body_of(seen: Observation) -> Any:
     """The body with numbers as they were written: balances go beyond 64 bits."""
-    if seen.body is NO_JSON or not LONG_NUMBER.search(seen.response.body):
+    if seen.body is NO_JSON or not has_long_number(seen.response.body):
         return seen.body
     try:
         return json.loads(seen.response.body)

@@ -405,18 +405,21 @@ def breakdown(account: Account) -> dict[str, str]:
 
 def alert_state(settings: AlertSettings, credits: Decimal, current: AlertState) -> AlertState:
     """The state that a real-time credit balance puts a wallet in; unchanged unless the settings are enabled."""
-    if not settings.alert_enabled:
+    return alert_level(settings, credits, current) if settings.alert_enabled else current
+
+
+def alert_level(settings: AlertSettings, credits: Decimal, current: AlertState) -> AlertState:
+    """The level of thresholds that credits are at, whether or not anybody is told; `current` if there are no thresholds."""
+    first = settings.critical or settings.warning or settings.info
+    if first is None:
         return current
-    levels: list[tuple[AlertState, Threshold | None]] = [
+    below = first.condition == "below"
+    levels: tuple[tuple[AlertState, Threshold | None], ...] = (
         ("in_alarm", settings.critical),
         ("warning", settings.warning),
         ("info", settings.info),
-    ]
-    given = [(state, threshold) for state, threshold in levels if threshold is not None]
-    if not given:
-        return current
-    condition = given[0][1].condition
-    for state, threshold in given:
-        if credits <= threshold.threshold if condition == "below" else credits >= threshold.threshold:
+    )
+    for state, threshold in levels:
+        if threshold is not None and (credits <= threshold.threshold if below else credits >= threshold.threshold):
             return state
     return "ok"

@@ -7,7 +7,7 @@ the log is told, and of that only the alarm and its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -141,8 +141,7 @@ _CHANGES = {"in_alarm": "dropped", "ok": "recovered"}
 
 
 def _credit_level(wallet: Wallet) -> AlertState:
-    settings = replace(ledger.effective_alerts(wallet, EMPTY), alert_enabled=True)
-    return ledger.alert_state(settings, wallet.credit_balance, "ok")
+    return ledger.alert_level(ledger.effective_alerts(wallet, EMPTY), wallet.credit_balance, "ok")
 
 
 def _has_own(wallet: Wallet) -> bool:

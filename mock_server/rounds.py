@@ -62,8 +62,8 @@ class Rounds:
         for self._number in count():
             if await self._worlds.log.lease(self._lease, self._worlds.name, _NUMBERED):
                 break
-        if self._number:
-            self._worlds.request_ids = Ulids(self._worlds.seed, "request ids", self._number)
+        names = ("request ids", self._number) if self._number else ("request ids",)  # the first draws as one without a log does
+        self._worlds.request_ids = Ulids(self._worlds.seed, *names)
 
     async def _run(self) -> None:
         failing = False
@@ -82,7 +82,8 @@ class Rounds:
     async def _round(self) -> None:
         worlds = self._worlds
         since, self._last = self._last, Stopwatch.seconds()
-        await worlds.log.lease(self._lease, worlds.name, _NUMBERED)
+        if not await worlds.log.lease(self._lease, worlds.name, _NUMBERED):
+            await self._take_number()  # this process was away for so long that another one has its number
         await worlds.log.touch([session.name for session in worlds.sessions if session.used >= since])
         idle = worlds.sessions.idle.total_seconds()
         for listing in await worlds.log.sessions():

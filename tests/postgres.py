@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -111,7 +112,12 @@ class Cluster:
     def stop(self) -> None:
         """End it, and remove its folder."""
         if self._server is not None:
-            self.kill()
+            self._server.send_signal(signal.SIGQUIT)  # at once, but it takes its shared memory along
+            try:
+                self._server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def new_database(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 
 from mock_server.assembly import Mock, Settings, assemble
+from walletproof.serve import tune_collector
 
 WALLETS = 1_000
 PARTS = {
@@ -49,6 +50,7 @@ async def measure(mock: Mock, what: str) -> None:
     await mock.rounds.start()
     stop = await started(mock)
     one = request(mock, what)
+    tune_collector()
     for _ in range(500):
         await one()
     best = min([await timed(one) for _ in range(30)])

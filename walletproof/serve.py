@@ -222,7 +222,7 @@ def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world
                 _load(mock, options, file)
 
             def ready() -> None:
-                _tune_collector()
+                tune_collector()
                 if workers == 1:
                     announce()
 
@@ -245,13 +245,14 @@ def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world
 
                     serve(mock, bound, told, tls, life)
 
-                _tune_collector()
+                tune_collector()
                 code = run(workers, work, announce)
     _say("stopped")
     return code
 
 
-def _tune_collector() -> None:
+def tune_collector() -> None:
+    """Have the garbage collector leave alone what was there before the first request, and look at the rest less often."""
     gc.collect()
     gc.freeze()  # also so that workers share the memory of what was there before them
     gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind worth looking for more often

@@ -29,7 +29,7 @@ from mock_server.connexion_parts import ROUTING_CONTEXT, SpecMiddleware
 from mock_server.defects.changes import CutShort
 from mock_server.defects.defect import Defect
 from mock_server.defects.stage import Stage
-from mock_server.event_log import PATIENCE, LogUnavailable, Patience, hurry
+from mock_server.event_log import PATIENCE, LogUnavailable, Patience
 from mock_server.faults.fault import GATEWAY_STATUSES
 from mock_server.faults.playing import Played, Playing
 from mock_server.faults.striking import Strike, Striking
@@ -46,7 +46,6 @@ log = logging.getLogger("walletproof")
 CALL = "walletproof.call"
 _SESSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SESSION_HOST = re.compile(rb"([a-z0-9][a-z0-9-]{0,62})\.localhost(:\d+)?")
-_PATIENCE_WITH_JOURNAL = 0.5  # seconds: what was asked has been done, and nobody should wait for its entry
 _NOT_NOW = (LogUnavailable, SessionFull, TooManySessions)
 _WITH_BODY = ("POST", "PUT", "PATCH")  # what other methods send is ignored
 
@@ -121,7 +120,6 @@ class Edge:
             await self._send(call, self._not_now(call, LogUnavailable("the server is stopping")), None, receive, send)
             return
         if unknown is None:
-            hurry(_PATIENCE_WITH_JOURNAL)
             await self._journal.note(call, response, Stopwatch.seconds() - began)
         if self._calls.concern(call):
             await self._calls.answered(call)

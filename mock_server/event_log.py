@@ -49,8 +49,8 @@ class Patience:
 
     longest: ClassVar[float] = 5.0
 
-    def __init__(self) -> None:
-        self.seconds = self.longest
+    def __init__(self, seconds: float = longest) -> None:
+        self.seconds = min(seconds, self.longest)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -69,13 +69,6 @@ PATIENCE: ContextVar[Patience | None] = ContextVar("PATIENCE", default=None)
 def patience() -> Patience:
     """How long whoever asks the log now may wait."""
     return PATIENCE.get() or Patience()
-
-
-def hurry(seconds: float) -> None:
-    """Let the request at hand wait no longer than so many seconds from now on."""
-    left = PATIENCE.get()
-    if left is not None:
-        left.seconds = min(left.seconds, seconds)
 
 
 class Head(NamedTuple):
@@ -210,8 +203,11 @@ class EventLog(Protocol):
         """Have a name to oneself for a while; False if another holder has it. One's own lease is prolonged, or with 0 ended."""
         ...
 
-    async def record(self, session: str, entry: bytes, most: int) -> None:
-        """Add an entry to a session's journal, of which the latest `most` are kept. The session is there."""
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
+        """Add entries to the journals of their sessions, in order; of each journal the latest `most` are kept.
+
+        Sessions that are not there begin.
+        """
         ...
 
     async def records(self, session: str) -> Records:

@@ -205,7 +205,7 @@ async def test_a_rewrite_is_a_new_generation(log: EventLog, other: EventLog) -> 
     old = await log.append("a", events(1, 5), NOWHERE)
     old = await log.put_desk("a", b"desk", old)
     await log.keep("a", "name", b"kept")
-    await log.record("a", b"entry", 10)
+    await log.record([("a", b"entry")], 10)
     head = await log.rewrite("a", events(7, 8))
     tail = await other.catch_up("a", old)
 
@@ -258,7 +258,7 @@ async def test_what_is_forgotten_begins_anew(log: EventLog, other: EventLog) -> 
     old = await log.append("a", events(1, 5), NOWHERE)
     old = await log.put_desk("a", b"desk", old)
     await log.keep("a", "name", b"kept")
-    await log.record("a", b"entry", 10)
+    await log.record([("a", b"entry")], 10)
     await log.forget("a")
     await log.forget("never there")
     tail = await other.catch_up("a", old)
@@ -373,20 +373,20 @@ async def test_of_many_who_want_a_lease_one_gets_it(log: EventLog, other: EventL
 async def test_a_journal_keeps_the_latest(log: EventLog, other: EventLog) -> None:
     """So many as are asked for; numbers go on, also when it is cleared, and what made room is counted."""
     for number in range(1, 8):
-        await (log if number % 2 else other).record("a", b"%d" % number, 5)
+        await (log if number % 2 else other).record([("a", b"%d" % number)], 5)
     assert await other.records("a") == Records(7, 2, tuple(Record(number, b"%d" % number) for number in range(3, 8)))
 
     await other.clear_records("a")
     assert await log.records("a") == Records(7, 0, ())
-    await log.record("a", b"8", 5)
+    await log.record([("a", b"8")], 5)
     assert await other.records("a") == Records(8, 0, (Record(8, b"8"),))
     for _ in range(5):
-        await log.record("a", b"9", 5)
+        await log.record([("a", b"9")], 5)
     assert (await log.records("a"))[:2] == (13, 1)
 
     await log.clear_records("a", forget=True)
     assert await other.records("a") == Records(0, 0, ())
-    await other.record("a", b"1", 5)
+    await other.record([("a", b"1")], 5)
     assert await log.records("a") == Records(1, 0, (Record(1, b"1"),))
     await log.clear_records("never there")
 
@@ -397,13 +397,13 @@ async def test_a_journal_is_no_longer_than_its_bytes(log: EventLog, other: Event
     quarter = JOURNAL_BYTES // 4
     for _ in range(2):
         for _ in range(6):
-            await log.record("a", b"x" * quarter, 100)
+            await log.record([("a", b"x" * quarter)], 100)
         last, dropped, records = await other.records("a")
         assert (last - records[0].number + 1, len(records), dropped) == (4, 4, 2)
-        await log.record("a", b"x" * (JOURNAL_BYTES + 1), 100)
+        await log.record([("a", b"x" * (JOURNAL_BYTES + 1))], 100)
         _, dropped, records = await other.records("a")
         assert (len(records), dropped) == (1, 6)
-        await log.record("a", b"small", 100)
+        await log.record([("a", b"small")], 100)
         assert [record.entry for record in (await other.records("a")).records] == [b"small"]
         await log.clear_records("a")
 
@@ -412,12 +412,70 @@ async def test_a_journal_is_no_longer_than_its_bytes(log: EventLog, other: Event
 async def test_entries_that_come_at_once_have_numbers_of_their_own(log: EventLog, other: EventLog) -> None:
     """None is lost, none comes twice, and no number is left out."""
     wanted = {b"%d" % number for number in range(60)}
-    await asyncio.gather(*((log if number % 2 else other).record("a", b"%d" % number, 100) for number in range(60)))
+    await asyncio.gather(*((log if number % 2 else other).record([("a", b"%d" % number)], 100) for number in range(60)))
     last, dropped, records = await other.records("a")
 
     assert (last, dropped) == (60, 0)
     assert [record.number for record in records] == list(range(1, 61))
     assert {record.entry for record in records} == wanted
+
+
+@everywhere
+async def test_entries_of_several_sessions_are_written_together(log: EventLog, other: EventLog) -> None:
+    """Each in its own journal, in order, after what was there, as many as are kept; sessions that are not there begin."""
+    await log.record([("a", b"first")], 5)
+    await other.record([("b", b"1"), ("a", b"2"), ("c", b"3"), ("a", b"4"), ("c", b"5")], 5)
+    assert await log.records("a") == Records(3, 0, (Record(1, b"first"), Record(2, b"2"), Record(3, b"4")))
+    assert await log.records("b") == Records(1, 0, (Record(1, b"1"),))
+    assert await log.records("c") == Records(2, 0, (Record(1, b"3"), Record(2, b"5")))
+
+    many = [(session, b"%d" % number) for number in range(8) for session in "ad"]
+    await log.record(many, 5)
+    latest = [b"%d" % number for number in range(3, 8)]
+    assert await other.records("a") == Records(11, 6, tuple(map(Record, range(7, 12), latest)))
+    assert await other.records("d") == Records(8, 3, tuple(map(Record, range(4, 9), latest)))
+    await log.record([("a", b"next"), ("d", b"next")], 5)
+    assert [record.number for record in (await other.records("a")).records] == list(range(8, 13))
+    assert [record.number for record in (await other.records("d")).records] == list(range(5, 10))
+
+
+@everywhere
+async def test_entries_written_together_are_no_longer_than_a_journals_bytes(log: EventLog, other: EventLog) -> None:
+    """Whether they make room for one another or for those that were there; the latest one stays, however long it is."""
+    third = JOURNAL_BYTES // 3
+    small, large = ("a", b"x"), ("a", b"y" * third)
+    kept = {
+        (small, large): [1, third],
+        (large, large, large): [third] * 3,
+        (small, small, large): [third, 1, 1, third],
+        (large, large, large, large, small): [third, third, third, 1],
+        (small, ("a", b"z" * (JOURNAL_BYTES + 1))): [JOURNAL_BYTES + 1],
+        (small, small): [1, 1],
+        (("a", b"z" * (JOURNAL_BYTES + 1)), small): [1],
+    }
+    written = 0
+    for entries, expected in kept.items():
+        await log.record(entries, 100)
+        written += len(entries)
+        last, dropped, records = await other.records("a")
+        assert [len(record.entry) for record in records] == expected
+        assert (last, dropped) == (written, written - len(records))
+        assert [record.number for record in records] == list(range(last - len(records) + 1, last + 1))
+
+
+@everywhere
+async def test_entries_written_together_from_everywhere(log: EventLog, other: EventLog) -> None:
+    """To the same sessions in whatever order, at the same time: nobody waits for one another for ever, and all are there."""
+    names = [f"s{number}" for number in range(6)]
+    await log.touch(names)
+    orders = (names, names[::-1])
+    batches = [[(name, b"%d" % number) for name in orders[number % 2]] for number in range(30)]
+    await asyncio.gather(*((log if number % 2 else other).record(batch, 100) for number, batch in enumerate(batches)))
+
+    for name in names:
+        last, dropped, records = await other.records(name)
+        assert (last, dropped, len(records)) == (30, 0, 30)
+        assert {record.entry for record in records} == {b"%d" % number for number in range(30)}
 
 
 async def _insist(log: EventLog, session: str, number: int, who: str) -> int:
@@ -565,7 +623,7 @@ OPERATIONS = st.lists(
         st.tuples(st.just("rewrite"), st.sampled_from("ab"), st.integers(0, 3), st.sampled_from([None, True, False])),
         st.tuples(st.just("put_desk"), st.sampled_from("ab"), st.binary(max_size=2), st.booleans()),
         st.tuples(st.just("keep"), st.sampled_from("ab"), st.none() | st.binary(max_size=2)),
-        st.tuples(st.just("record"), st.sampled_from("ab"), st.integers(1, 4)),
+        st.tuples(st.just("record"), st.sampled_from("ab"), st.integers(1, 4), st.integers(1, 3)),
         st.tuples(st.just("clear"), st.sampled_from("ab"), st.booleans()),
         st.tuples(st.just("forget"), st.sampled_from("ab")),
         st.tuples(st.just("compact"), st.sampled_from("ab"), st.integers(0, 9)),
@@ -594,7 +652,8 @@ async def _outcomes(log: EventLog, operations: list[tuple[Any, ...]]) -> list[An
                 case "keep":
                     await log.keep(session, "name", rest[0])
                 case "record":
-                    await log.record(session, b"%d" % number, rest[0])
+                    entries = [(session, b"%d" % number), ("b", b"b%d" % number), (session, b"again")]
+                    await log.record(entries[: rest[1]], rest[0])
                 case "clear":
                     await log.clear_records(session, forget=rest[0])
                 case "forget":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from mock_server.assembly import Settings, assemble
 from mock_server.call import Call, Provider
 from mock_server.control.entries import Reader
 from mock_server.control.verifying import differences
-from mock_server.event_log import LogUnavailable
+from mock_server.event_log import PATIENCE, LogUnavailable, Patience, patience
 from mock_server.journal.memory import MemoryJournal
 from mock_server.journal.shared import LogJournal
 from mock_server.logs.memory import MemoryLog
@@ -44,10 +44,27 @@ class GoneLog(MemoryLog):
 
     gone: Exception | None = None
 
-    async def record(self, session: str, entry: bytes, most: int) -> None:
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
         if self.gone is not None:
             raise self.gone
-        await super().record(session, entry, most)
+        await super().record(entries, most)
+
+
+class HeldUpLog(GoneLog):
+    """A log that begins to write a batch only when it is told to go on; `batches` are the sessions of those it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.given, self.go_on = asyncio.Event(), asyncio.Event()
+        self.patience: list[float] = []
+
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
+        self.batches.append([session for session, _ in entries])
+        self.patience.append(patience().seconds)
+        self.given.set()
+        await self.go_on.wait()
+        await super().record(entries, most)
 
 
 def asked(providers: Mapping[str, Provider], **parts: object) -> Call:
@@ -208,6 +225,64 @@ def test_a_log_that_is_gone(providers: Mapping[str, Provider], caplog: pytest.Lo
     ]
 
 
+def of_session(providers: Mapping[str, Provider], session: str) -> Call:
+    """A call of a session."""
+    call = asked(providers)
+    call.session = session
+    return call
+
+
+def test_entries_that_wait_go_together(providers: Mapping[str, Provider]) -> None:
+    """While a batch is on its way the next one gathers, in the order of the answers; none is done before it is written."""
+
+    async def run() -> None:
+        log = HeldUpLog()
+        journal = LogJournal(log, providers)
+        PATIENCE.set(Patience(0.0))  # that of a request which has waited long enough for other things
+        first = [asyncio.create_task(journal.note(of_session(providers, name), answered(), 0.1)) for name in "ab"]
+        await log.given.wait()
+        late = [asyncio.create_task(journal.note(of_session(providers, name), answered(), number)) for number, name in
+                enumerate("abbac")]  # fmt: skip
+        await asyncio.sleep(0)
+        late[2].cancel()  # its client has gone, but what it asked for is done
+        await asyncio.wait(late, timeout=0)
+        assert not any(task.done() for task in first)
+        log.go_on.set()
+        await asyncio.gather(*first, *late, return_exceptions=True)
+        assert log.batches == [["a", "b"], ["a", "b", "b", "a", "c"]]
+        assert log.patience == [0.5, 0.5]
+        seconds = {name: [entry.seconds for entry in (await journal.kept(name)).entries] for name in "abc"}
+        assert seconds == {"a": [0.1, 0, 3], "b": [0.1, 1, 2], "c": [4]}
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_is_lost(providers: Mapping[str, Provider], caplog: pytest.LogCaptureFixture) -> None:
+    """All its entries count as dropped, each in its session; what comes after is written, and tells of them."""
+
+    async def run() -> None:
+        log = HeldUpLog()
+        log.go_on.set()
+        log.gone = LogUnavailable("the database is gone")
+        journal = LogJournal(log, providers)
+        for batches in (1, 2):
+            await asyncio.gather(*(journal.note(of_session(providers, name), answered(), 0.1) for name in "aab"))
+            assert len(log.batches) == batches
+            assert [(await journal.kept(name)).dropped for name in "ab"] == [2 * batches, batches]
+        log.gone = None
+        await asyncio.gather(*(journal.note(of_session(providers, name), answered(), 0.1) for name in "aab"))
+        for name, written, lost in (("a", 2, 4), ("b", 1, 2)):
+            kept = await LogJournal(log, providers).kept(name)
+            assert (len(kept.entries), kept.last, kept.dropped) == (written, written, lost)
+
+    with caplog.at_level(logging.WARNING, "walletproof"):
+        asyncio.run(run())
+    assert [record.message for record in caplog.records] == [
+        "entries of the journal are lost, until it can be written again: the database is gone",
+        "the journal is written again; 6 entries were lost",
+    ]
+
+
 def test_an_entry_that_makes_trouble(providers: Mapping[str, Provider], caplog: pytest.LogCaptureFixture) -> None:
     """Whatever goes wrong with an entry is logged, and no matter of the answer."""
     log = GoneLog()
@@ -216,7 +291,7 @@ def test_an_entry_that_makes_trouble(providers: Mapping[str, Provider], caplog: 
 
     asyncio.run(journal.note(asked(providers), answered(), 0.1))
     assert asyncio.run(journal.kept("s")).dropped == 1
-    assert [record.message for record in caplog.records] == ["an entry of updateWallet could not be written"]
+    assert [record.message for record in caplog.records] == ["entries of the journal could not be written"]
 
 
 def test_a_provider_that_is_not_served(providers: Mapping[str, Provider]) -> None:

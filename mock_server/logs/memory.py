@@ -130,16 +130,17 @@ class MemoryLog:
         self._leases[name] = (holder, now + span.total_seconds())
         return True
 
-    async def record(self, session: str, entry: bytes, most: int) -> None:
-        """Add an entry to a session's journal."""
-        found = self._begun(session)
-        found.last += 1
-        found.size += len(entry)
-        records = found.records
-        records.append(Record(found.last, entry))
-        while len(records) > 1 and (len(records) > most or found.size > JOURNAL_BYTES):
-            found.size -= len(records.popleft().entry)
-            found.dropped += 1
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
+        """Add entries to the journals of their sessions."""
+        for session, entry in entries:
+            found = self._begun(session)
+            found.last += 1
+            found.size += len(entry)
+            records = found.records
+            records.append(Record(found.last, entry))
+            while len(records) > 1 and (len(records) > most or found.size > JOURNAL_BYTES):
+                found.size -= len(records.popleft().entry)
+                found.dropped += 1
 
     async def records(self, session: str) -> Records:
         """A session's journal."""

@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import timedelta
+from itertools import accumulate, repeat
 from typing import Any
 
 import asyncpg
 
 from mock_server.event_codec import encode
-from mock_server.event_log import NOWHERE, Conflict, Event, Head, Listing, LogUnavailable, Record, Records, Tail, patience
+from mock_server.event_log import (
+    NOWHERE,
+    Conflict,
+    Event,
+    Head,
+    Listing,
+    LogUnavailable,
+    Patience,
+    Record,
+    Records,
+    Tail,
+    patience,
+)
 from mock_server.logs.postgresql_database import CONNECT, TROUBLE, reason, shown
-from mock_server.logs.rows import JOURNAL_BYTES, PACKED, Row, events_of, packs_of
+from mock_server.logs.rows import JOURNAL_BYTES, PACKED, Row, by_session, events_of, packs_of
 
 _ANSWER = 5.0  # seconds in which the server has to answer
 _TO_SAY_SO = 0.3  # more, in which it can tell what keeps it
@@ -62,6 +75,7 @@ _PUT_DESK_FIRST = """INSERT INTO sessions (name, desk, revision) VALUES ($1, $2,
 RETURNING generation, position, revision"""
 
 _BEGIN = "INSERT INTO sessions (name) VALUES ($1) ON CONFLICT (name) DO NOTHING"
+_BEGIN_ALL = "INSERT INTO sessions (name) SELECT name FROM unnest($1::text[]) AS u (name) ORDER BY name ON CONFLICT DO NOTHING"
 _TOUCH = """INSERT INTO sessions (name) SELECT name FROM unnest($1::text[]) AS u (name) ORDER BY name
 ON CONFLICT (name) DO UPDATE SET used = clock_timestamp()"""
 
@@ -80,22 +94,31 @@ LEFT JOIN LATERAL (
 WHERE (coalesce(s.generation, 0), coalesce(s.position, 0), coalesce(s.revision, 0))
   IS DISTINCT FROM (asked.generation, asked.position, asked.revision)"""
 
-_RECORD = """WITH session AS (SELECT id FROM sessions WHERE name = $1),
-journal AS (
-  INSERT INTO journals AS j (session, last, first, cleared, size) SELECT id, 1, 1, 0, length($2::bytea) FROM session
-  ON CONFLICT (session) DO UPDATE SET last = j.last + 1, size = j.size + length($2::bytea), first = greatest(
+# `first` is the oldest entry that stays: of those that are new, and of all. Journals change in the order of their numbers, or
+# two processes could wait for each other.
+_RECORD = """WITH asked AS (
+  SELECT s.id, u.place, u.entries, u.bytes, u.first
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u (name, entries, bytes, first, place)
+  JOIN sessions s ON s.name = u.name
+), journal AS (
+  INSERT INTO journals AS j (session, last, first, cleared, size) SELECT id, entries, first, 0, bytes FROM asked ORDER BY id
+  ON CONFLICT (session) DO UPDATE SET last = j.last + excluded.last, size = j.size + excluded.size, first = greatest(
     j.first,
-    j.last + 2 - $3::bigint,
-    CASE WHEN j.size + length($2::bytea) <= $4 THEN 0 ELSE coalesce((
+    j.last + excluded.last + 1 - $9::bigint,
+    CASE WHEN j.size + excluded.size <= $10::bigint THEN 0 ELSE coalesce((
       SELECT r.number FROM records r
-      WHERE r.session = j.session AND r.number >= j.first AND r.before >= j.size + length($2::bytea) - $4::bigint
-      ORDER BY r.number LIMIT 1), j.last + 1) END)
+      WHERE r.session = j.session AND r.number >= j.first AND r.before >= j.size + excluded.size - $10::bigint
+      ORDER BY r.number LIMIT 1), j.last + excluded.first) END)
   RETURNING session, last, first, size
 ), gone AS (
   DELETE FROM records r USING journal WHERE r.session = journal.session AND r.number < journal.first
 ), added AS (
-  INSERT INTO records (session, number, before, entry) SELECT session, last, size - length($2::bytea), $2 FROM journal
-) SELECT set_config('synchronous_commit', 'off', true) FROM journal"""
+  INSERT INTO records (session, number, before, entry)
+  SELECT session, last - entries + e.number, size - bytes + e.before, e.entry
+  FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[]) AS e (place, number, before, entry)
+  JOIN asked USING (place) JOIN journal ON session = id
+  WHERE last - entries + e.number >= journal.first
+) SELECT place, set_config('synchronous_commit', 'off', true) FROM journal JOIN asked ON id = session"""
 _RECORDS = """SELECT last, first, cleared, r.numbers, r.entries
 FROM sessions JOIN journals ON session = id,
 LATERAL (
@@ -130,6 +153,8 @@ class PostgresLog:
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._asked: dict[_Asked, list[asyncio.Future[Tail | None]]] = {}
         self._answering: asyncio.Task[None] | None = None
+        self._idle: list[Any] = []  # connections that the pool gave and that wait for the next who needs one
+        self._wanting = 0  # how many wait for the pool to give one
 
     def describe(self) -> str:
         """What a banner says of it."""
@@ -141,18 +166,19 @@ class PostgresLog:
         One query at a time asks for all who came while the one before it was on its way.
         """
         self._settle_in()
-        answer: asyncio.Future[Tail | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Tail | None] = loop.create_future()
         self._asked.setdefault((session, known), []).append(answer)
         if self._answering is None:
             # In a context of its own: whoever asks first has no other patience than those whose questions go along.
             self._answering = asyncio.create_task(self._answer(), context=Context())
         left = patience()
-        with left.waiting():
-            try:
-                async with asyncio.timeout(left.seconds):
-                    return await answer
-            except TimeoutError:
-                raise LogUnavailable(f"the log {self._name}: no answer in time") from None
+        late = loop.call_later(left.seconds, _give, answer, LogUnavailable(f"the log {self._name}: no answer in time"))
+        try:
+            with left.waiting():
+                return await answer
+        finally:
+            late.cancel()
 
     async def read(self, session: str, after: int = 0) -> Sequence[Event]:
         """The session's events after a position, in order."""
@@ -249,11 +275,14 @@ class PostgresLog:
         """Have a name to oneself for a while."""
         return bool(await self._fetch(_LEASE, name, holder, span))
 
-    async def record(self, session: str, entry: bytes, most: int) -> None:
-        """Add an entry to a session's journal."""
-        if not await self._fetch(_RECORD, session, entry, most, JOURNAL_BYTES):
-            await self._fetch(_BEGIN, session)
-            await self._fetch(_RECORD, session, entry, most, JOURNAL_BYTES)
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
+        """Add entries to the journals of their sessions."""
+        sorted_out = by_session(entries)
+        there = {row["place"] for row in await self._fetch(_RECORD, *_record_columns(sorted_out, most))}
+        if len(there) < len(sorted_out):
+            others = {session: of for place, (session, of) in enumerate(sorted_out.items(), 1) if place not in there}
+            await self._fetch(_BEGIN_ALL, list(others))
+            await self._fetch(_RECORD, *_record_columns(others, most))
 
     async def records(self, session: str) -> Records:
         """A session's journal."""
@@ -295,9 +324,13 @@ class PostgresLog:
     async def close(self) -> None:
         """Close all connections."""
         pool, self._pool, self._owner = self._pool, None, None
+        idle, self._idle = self._idle, []
         if pool is not None:
             try:
-                await asyncio.wait_for(pool.close(), CONNECT)
+                async with asyncio.timeout(CONNECT):
+                    for connection in idle:
+                        await pool.release(connection)
+                    await pool.close()
             except TROUBLE:
                 pool.terminate()
 
@@ -346,26 +379,48 @@ class PostgresLog:
         left = patience()
         try:
             pool = self._settle_in()
-            await pool  # which is not connected by that, nor waited for
-            with left.waiting():
-                async with asyncio.timeout(left.seconds):
-                    connection = await pool.acquire()
+            connection = self._at_hand() or await self._acquired(pool, left)
             # The server itself says when something takes it too long. Who hears nothing hangs up, and does not ask it to stop.
             watchdog = asyncio.get_running_loop().call_later(left.seconds + _TO_SAY_SO, connection.terminate)
+            whole = False
             try:
                 with left.waiting():
                     yield connection
+                whole = self._pool is pool and not self._wanting
             finally:
                 watchdog.cancel()
-                await pool.release(connection, timeout=CONNECT)
+                if whole:
+                    self._idle.append(connection)
+                else:
+                    await pool.release(connection, timeout=CONNECT)
         except TROUBLE as error:
             raise LogUnavailable(f"the log {self._name}: {reason(error)}") from None
+
+    def _at_hand(self) -> Any:
+        """A connection that nobody uses, None if there is none. What the pool does between two users costs more than a query."""
+        while self._idle:
+            connection = self._idle.pop()
+            with suppress(asyncpg.InterfaceError):  # which the pool has let go of, since it was lost
+                if not connection.is_closed():
+                    return connection
+        return None
+
+    async def _acquired(self, pool: Any, left: Patience) -> Any:
+        """A connection of the pool. As long as somebody waits for one, those that are not used any more go back there."""
+        self._wanting += 1
+        try:
+            await pool  # which is not connected by that, nor waited for
+            with left.waiting():
+                async with asyncio.timeout(left.seconds):
+                    return await pool.acquire()
+        finally:
+            self._wanting -= 1
 
     def _settle_in(self) -> Any:
         """The pool of this process and this event loop; connections, and who waits, cannot move to another."""
         owner = os.getpid(), asyncio.get_running_loop()
         if self._pool is None or self._owner != owner:
-            self._owner, self._asked, self._answering = owner, {}, None
+            self._owner, self._asked, self._answering, self._idle = owner, {}, None, []
             self._pool = asyncpg.create_pool(
                 self._url,
                 min_size=0,
@@ -398,6 +453,19 @@ def _tail(row: Any, question: _Asked) -> Tail:
     rows = zip(row["positions"] or (), row["events"] or (), row["packs"] or (), strict=True)
     after = known.position if head.generation == known.generation else 0
     return Tail(head, events_of(session, rows, after), row["desk"])
+
+
+def _record_columns(entries: Mapping[str, Sequence[bytes]], most: int) -> Sequence[Any]:
+    """What `_RECORD` is told of sessions and of their entries."""
+    sessions: list[tuple[str, int, int, int]] = []
+    rows: list[tuple[int, int, int, bytes]] = []
+    for place, (session, latest) in enumerate(entries.items(), 1):
+        *before, size = accumulate(map(len, latest), initial=0)
+        count = len(latest)
+        fitting = next((number for number, length in enumerate(before, 1) if length >= size - JOURNAL_BYTES), count)
+        sessions.append((session, count, size, max(fitting, count + 1 - most)))
+        rows += zip(repeat(place), range(1, count + 1), before, latest, strict=False)
+    return *map(list, zip(*sessions, strict=True)), *map(list, zip(*rows, strict=True)), most, JOURNAL_BYTES
 
 
 def _moved(rows: Sequence[Any], session: str) -> Head:

@@ -5,7 +5,7 @@ A row has the position of its last event, and either one event's text or, once c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mock_server.event_codec import decode, lines, pack
 from mock_server.event_log import Event, LogUnavailable
@@ -32,6 +32,14 @@ def events_of(session: str, rows: Iterable[Row], after: int) -> Sequence[Event]:
                 found.extend(map(decode, texts[max(0, after - position + len(texts)) :]))
         except ValueError as problem:
             raise LogUnavailable(f"an event of session {session!r}, at {position}, cannot be read: {problem}") from None
+    return found
+
+
+def by_session(entries: Iterable[tuple[str, bytes]]) -> Mapping[str, Sequence[bytes]]:
+    """Entries of the journal by their sessions, in order."""
+    found: dict[str, list[bytes]] = {}
+    for session, entry in entries:
+        found.setdefault(session, []).append(entry)
     return found
 
 

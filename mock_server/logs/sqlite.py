@@ -19,7 +19,7 @@ from typing import TypeVar
 from contract_tests.source import InputError
 from mock_server.event_codec import encode
 from mock_server.event_log import NOWHERE, Conflict, Event, Head, Listing, LogUnavailable, Record, Records, Tail, patience
-from mock_server.logs.rows import JOURNAL_BYTES, PACKED, Row, events_of, packs_of
+from mock_server.logs.rows import JOURNAL_BYTES, PACKED, Row, by_session, events_of, packs_of
 from mock_server.logs.sqlite_file import check, connect, primary_code, reason
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"  # seconds since 1970
@@ -27,6 +27,7 @@ _NOW = "(julianday('now') - 2440587.5) * 86400.0"  # seconds since 1970
 _SAME = "SELECT generation = ? AND position = ? AND revision = ? FROM sessions WHERE name = ?"
 _HEAD = "SELECT generation, position, revision, desk, id FROM sessions WHERE name = ?"
 _TAIL = "SELECT position, event, pack FROM events WHERE generation = ? AND position > ? ORDER BY position"
+_JOURNAL = "SELECT s.id, j.last, j.first, j.size FROM sessions s JOIN journals j ON j.session = s.id WHERE s.name = ?"
 _BEGIN = f"INSERT INTO sessions (name, generation, used) VALUES (?, ?, {_NOW})"
 _ADD = "INSERT INTO events (generation, position, event) VALUES (?, ?, ?)"
 
@@ -183,21 +184,13 @@ class SqliteLog:
         row = (name, holder, span.total_seconds())
         return await self._write(lambda connection: connection.execute(sql, row).rowcount == 1)
 
-    async def record(self, session: str, entry: bytes, most: int) -> None:
-        """Add an entry to a session's journal."""
+    async def record(self, entries: Sequence[tuple[str, bytes]], most: int) -> None:
+        """Add entries to the journals of their sessions."""
+        sorted_out = by_session(entries)
 
         def add(connection: sqlite3.Connection) -> None:
-            _, number = _begun(connection, session)
-            journal = "SELECT last, first, cleared, size FROM journals WHERE session = ?"
-            last, first, cleared, size = connection.execute(journal, (number,)).fetchone() or (0, 1, 0, 0)
-            last += 1
-            connection.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (number, last, size, entry))
-            size += len(entry)
-            fits = "SELECT number FROM records WHERE session = ? AND number >= ? AND before >= ? ORDER BY number LIMIT 1"
-            fitting = connection.execute(fits, (number, first, size - JOURNAL_BYTES)).fetchone() or (last,)
-            first = max(first, last - most + 1, *fitting)
-            connection.execute("DELETE FROM records WHERE session = ? AND number < ?", (number, first))
-            connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?, ?, ?, ?)", (number, last, first, cleared, size))
+            for session, latest in sorted_out.items():
+                _record(connection, session, latest, most)
 
         await self._write(add, durable=False)
 
@@ -389,6 +382,30 @@ def _added(connection: sqlite3.Connection, session: str, head: Head, texts: Sequ
         connection.executemany(_ADD, [(head.generation, position, text) for position, text in numbered])
         connection.execute("UPDATE sessions SET position = position + ? WHERE name = ?", (len(texts), session))
     return head._replace(position=head.position + len(texts))
+
+
+def _record(connection: sqlite3.Connection, session: str, entries: Sequence[bytes], most: int) -> None:
+    """Add entries to a session's journal, and drop those that have to make room."""
+    found = connection.execute(_JOURNAL, (session,)).fetchone()
+    if found is None:
+        number, last, first, size = _begun(connection, session)[1], 0, 1, 0
+        connection.execute("INSERT INTO journals VALUES (?, 0, 1, 0, 0)", (number,))
+    else:
+        number, last, first, size = found
+    oldest = first
+    rows = []
+    for entry in entries:
+        last += 1
+        rows.append((number, last, size, entry))
+        size += len(entry)
+    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
+    first = max(first, last - most + 1)
+    if size > JOURNAL_BYTES:
+        fitting = "SELECT number FROM records WHERE session = ? AND number >= ? AND before >= ? ORDER BY number LIMIT 1"
+        (first,) = connection.execute(fitting, (number, first, size - JOURNAL_BYTES)).fetchone() or (last,)
+    if first > oldest:
+        connection.execute("DELETE FROM records WHERE session = ? AND number < ?", (number, first))
+    connection.execute("UPDATE journals SET last = ?, first = ?, size = ? WHERE session = ?", (last, first, size, number))
 
 
 def _next_generation(connection: sqlite3.Connection) -> int:

@@ -18,6 +18,8 @@ VERSION = 1
 
 _WAIT = 5.0  # seconds, for another process that makes the same file
 
+_PAGE = 8192  # bytes: entries of the journal fit in, which they do not with SQLite's 4,096; that takes them twice the time
+
 _SCHEMA = """
 CREATE TABLE place (origin TEXT NOT NULL);
 CREATE TABLE counter (generation INTEGER NOT NULL);
@@ -145,6 +147,7 @@ def _make(path: str) -> None:
 
 def _settle(connection: sqlite3.Connection, path: str, origin: Mapping[str, Any]) -> Mapping[str, Any]:
     if not check(connection, path):
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise InputError(f"{path}: SQLite cannot keep a write-ahead log here: choose a file on a local disk")

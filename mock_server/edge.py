@@ -120,10 +120,20 @@ class Edge:
             await self._send(call, self._not_now(call, LogUnavailable("the server is stopping")), None, receive, send)
             return
         if unknown is None:
+            if self._worlds.log.shared:
+                response = await self._flushed(call, response)
             await self._journal.note(call, response, Stopwatch.seconds() - began)
         if self._calls.concern(call):
             await self._calls.answered(call)
         await self._send(call, response, played, receive, send)
+
+    async def _flushed(self, call: Call, response: Response) -> Response:
+        """The response, once all that it may tell of is where it stays."""
+        try:
+            await self._worlds.log.flush()
+        except LogUnavailable as problem:
+            return self._not_now(call, problem)
+        return response
 
     async def _entered(self, session: str) -> Exception | None:
         """Know what other processes know of a session; what keeps from it, if anything does."""

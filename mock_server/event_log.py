@@ -222,6 +222,13 @@ class EventLog(Protocol):
         """Store the events up to a position in less room. Nothing else changes: all can still be read."""
         ...
 
+    async def flush(self) -> None:
+        """Return once all that this process has written is where a failing machine does not lose it, but for the journal.
+
+        Others may see it before. Nobody is told of it before.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of files and connections. Whatever is asked for later opens them again."""
         ...

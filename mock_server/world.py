@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -242,6 +242,7 @@ class Worlds:
         self._checkpoints = checkpoints
         self._replicas: dict[str, _Replica] = {}
         self._turns: dict[str, asyncio.Lock] = {}
+        self._writing: dict[str, asyncio.Future[None]] = {}
         self._waking: dict[str, set[asyncio.Event]] = {}
         self.pristine = self._new()
         self._untouched = _Replica(NOWHERE, self.pristine, EMPTY)
@@ -323,12 +324,31 @@ class Worlds:
         if replica.world is not world:
             raise Conflict(f"session {session!r} has begun anew")
         at = replica.head
-        head = await self.log.append(session, events, at)
-        # Whoever caught up meanwhile has taken these events from the log already.
-        if self._replicas.get(session, self._untouched) is replica and replica.head == at:
-            replica = self._take(session, replica, Tail(head._replace(revision=at.revision), events, None))
-            if self._checkpoints is not None:
-                self._checkpoints.appended(session, head.generation, replica.world)
+        with self._writing_to(session):
+            head = await self.log.append(session, events, at)
+            # Whoever caught up just before with what was there already has left nothing to take.
+            if self._replicas.get(session, self._untouched) is replica and replica.head == at:
+                replica = self._take(session, replica, Tail(head._replace(revision=at.revision), events, None))
+        if self._checkpoints is not None:
+            self._checkpoints.appended(session, head.generation, replica.world)
+
+    @contextlib.contextmanager
+    def _writing_to(self, session: str) -> Iterator[None]:
+        """Until this ends nobody in this process takes news of the session from the log.
+
+        So whoever wrote answers with the world that has its own events, and no later ones of others.
+        """
+        if not self.log.shared:
+            yield
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing[session] = done
+        try:
+            yield
+        finally:
+            if self._writing.get(session) is done:
+                del self._writing[session]
+            done.set_result(None)
 
     async def rearrange(self, session: str, change: Callable[[Desk], Desk]) -> Desk:
         """Change a session's desk; when another process was first, on what that one left."""
@@ -560,8 +580,15 @@ class Worlds:
                 replica = await self._recalled(session, self._checkpoints)
             known = replica.head
             tail = await self.log.catch_up(session, known)
-            if replica is not self._replicas.get(session, self._untouched) or replica.head != known:
-                continue  # another request caught up while this one was reading
+            there = known if tail is None else tail.head
+            writing = self._writing.get(session)
+            if writing is not None and tail is not None:
+                await asyncio.wait({writing})  # it may be what is new
+            now = self._replicas.get(session, self._untouched)
+            if now is not replica or now.head != known:  # this process has moved on meanwhile
+                if _covers(now.head, there):
+                    return now
+                continue
             if tail is None:
                 return replica
             if tail.head.generation == known.generation and tail.head < known:
@@ -620,6 +647,11 @@ class Worlds:
     def _new(self) -> World:
         states = {name: factory() for name, factory in self._factories.items()}
         return World(states, self._agendas, self._setting, Outbox(self._webhooks))
+
+
+def _covers(known: Head, there: Head) -> bool:
+    """Whether whoever knows one head knows all that another one says."""
+    return known.generation == there.generation and known.position >= there.position and known.revision >= there.revision
 
 
 def _in_short(error: Exception) -> str:

@@ -159,6 +159,9 @@ class MemoryLog:
     async def compact(self, session: str, position: int) -> None:
         """Memory has no less room."""
 
+    async def flush(self) -> None:
+        """A machine that fails loses it all the same."""
+
     async def close(self) -> None:
         """There is nothing to let go of."""
 

@@ -321,6 +321,9 @@ class PostgresLog:
                     *map(list, zip(*packs, strict=True)),
                 )
 
+    async def flush(self) -> None:
+        """The server has said that it is so, of each write."""
+
     async def close(self) -> None:
         """Close all connections."""
         pool, self._pool, self._owner = self._pool, None, None

@@ -1,7 +1,8 @@
 """A log in an SQLite file: it outlives the process, and several processes of one machine share it.
 
-Every write is on the disk before it is answered (but for the journal's, which only a failing machine can lose). Calls run where
-they are made, since they take less time than handing them to a thread; only for the one lock that writers share they wait.
+Every write is on the disk before anybody is told of it (but for the journal's, which only a failing machine can lose). Calls run
+where they are made, since they take less time than handing them to a thread; only for the one lock that writers share they wait.
+`flush` waits for the disk, in a thread, and once for all who wait.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from mock_server.event_codec import encode
 from mock_server.event_log import NOWHERE, Conflict, Event, Head, Listing, LogUnavailable, Record, Records, Tail, patience
 from mock_server.logs.rows import JOURNAL_BYTES, PACKED, Row, by_session, events_of, packs_of
 from mock_server.logs.sqlite_file import check, connect, primary_code, reason
+from mock_server.logs.syncing import GroupSync
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"  # seconds since 1970
+
+_TURNS = 5  # of the event loop, before whoever waits for a lock sleeps
 
 _SAME = "SELECT generation = ? AND position = ? AND revision = ? FROM sessions WHERE name = ?"
 _HEAD = "SELECT generation, position, revision, desk, id FROM sessions WHERE name = ?"
@@ -46,6 +50,7 @@ class SqliteLog:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
+        self._sync = GroupSync(path)
         _logs.add(self)
 
     def describe(self) -> str:
@@ -251,6 +256,13 @@ class SqliteLog:
         except Conflict:
             return  # nothing is left to do
 
+    async def flush(self) -> None:
+        """Return once all that this process has written, but for the journal, is on the disk."""
+        try:
+            await self._sync.flush()
+        except OSError as error:
+            raise LogUnavailable(f"the log {self._path}: {error.strerror}") from None
+
     async def close(self) -> None:
         """Close the file."""
         self.disconnect()
@@ -269,16 +281,13 @@ class SqliteLog:
         """Do all of something or nothing; not `durable`: a machine that fails may lose it, a process that does may not."""
 
         def transact() -> _T:
-            connection = self._current()
-            if durable:
-                return self._transact("BEGIN IMMEDIATE", work)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            try:
-                return self._transact("BEGIN IMMEDIATE", work)
-            finally:
-                connection.execute("PRAGMA synchronous = FULL")
+            self._current()
+            return self._transact("BEGIN IMMEDIATE", work)
 
-        return await self._when_free(transact, _PASSING)
+        result = await self._when_free(transact, _PASSING)
+        if durable:
+            self._sync.wrote()
+        return result
 
     async def _when_free(self, work: Callable[[], _T], passing: Container[int]) -> _T:
         """Try until no other process is in the way, which holds up nothing but this call.
@@ -286,7 +295,8 @@ class SqliteLog:
         After trouble the file is opened anew, unless it is `passing`.
         """
         left = patience()
-        pause = 0.0005
+        turns = _TURNS
+        pause = 0.0
         while True:
             try:
                 return work()
@@ -298,7 +308,9 @@ class SqliteLog:
                     raise LogUnavailable(f"the log {self._path}: {reason(error)}") from None
             with left.waiting():
                 await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - those who wait do not come back together
-            pause = min(2 * pause, 0.005)
+            # Others of this process have their turn first, which is as long as most locks last.
+            turns -= 1
+            pause = 0.0 if turns > 0 else min(2 * pause or 0.0005, 0.005)
 
     def _transact(self, begin: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
         connection = self._connection or self._open()

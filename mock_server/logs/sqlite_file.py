@@ -72,7 +72,7 @@ def connect(path: str) -> sqlite3.Connection:
     uri = f"{Path(path).absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # what must be on the disk is synced by `syncing`
     except sqlite3.Error:
         connection.close()
         raise

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test prove test-browser check lint types format bench docs lock wheel clean
+.PHONY: help mock test prove test-browser test-engine check lint types format bench bench-peers docs lock wheel clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,10 +15,13 @@ mock: $(VENV)/run.done  ## Serve the mock; options: make mock ARGS="--port 0 --s
 	@exec $(BIN)/walletproof serve $(ARGS)
 
 test: $(VENV)/dev.done  ## Run the tests; options: make test ARGS="-k polar"
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 prove: $(VENV)/dev.done  ## Show that the gate finds every defect (minutes); options: make prove ARGS="--seeds 100"
 	$(BIN)/walletproof prove $(ARGS)
+
+test-engine: $(VENV)/dev.done  ## Have stock Schemathesis look for faults in the mock (a minute)
+	$(BIN)/python -m pytest tests/engine $(ARGS)
 
 test-browser: $(VENV)/dev.done  ## Look at what JavaScript has a part in (needs Chromium and node)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
@@ -36,8 +39,11 @@ format: $(VENV)/dev.done  ## Put layout and imports in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev.done  ## Measure speed and start time (two minutes; needs wrk)
-	$(BIN)/python benchmarks/bench.py $(ARGS)
+bench: $(VENV)/dev.done  ## Measure speed, start, memory (minutes; needs wrk); options: make bench ARGS="--quick"
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-peers: $(VENV)/dev.done  ## The same beside Prism, Mockoon and Specmatic (needs node, npm and java as well)
+	$(BIN)/python -m benchmarks.speed --peers $(ARGS)
 
 docs: $(VENV)/dev.done  ## Bring the tables of README.md and the list of rules up to date
 	$(BIN)/python tools/readme_tables.py

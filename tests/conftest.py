@@ -41,6 +41,18 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+_APART = [Path(__file__).parent / name for name in ("browser", "engine")]  # they take minutes, or a browser
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave some folders out, unless the command line names them (`pytest tests/engine`)."""
+    named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    for folder in _APART:
+        if folder in (collection_path, *collection_path.parents):
+            return None if any(folder in (path, *path.parents) for path in named) else True
+    return None
+
+
 @dataclass(frozen=True)
 class Mock:
     """A running `walletproof serve`. `banner` is what it printed when it was ready."""

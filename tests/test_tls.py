@@ -163,14 +163,6 @@ def test_export_and_replay(secure: Mock, tmp_path: Path) -> None:
         assert stop(replayed) == ""
 
 
-def test_checks(secure: Mock) -> None:
-    """With the certificate in SSL_CERT_FILE a fuzz run passes: the gate's part, and the engine's, which is another process."""
-    options = ["--provider", "polar", "--mode", "read", "--max-examples", "1", "--quiet"]
-    done = command("-m", "walletproof", "fuzz", secure.url, *options, trusting=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "operations 2/2" in done.stdout
-
-
 def test_checks_without_trust(secure: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it they do not begin, and say what is wrong and what to do; who insists need not trust."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)

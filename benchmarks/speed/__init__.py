@@ -1,0 +1,1 @@
+"""Speed, start, memory and reset of the mock, side by side with other mock servers: `make bench`, `make bench-peers`."""

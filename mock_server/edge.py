@@ -111,6 +111,12 @@ class Edge:
                 response, played = await self._provided(call, scope, receive)
             else:
                 response = await self._respond(call, scope, receive)
+            if self._calls.concern(call):
+                await self._calls.answered(call)
+            if unknown is None:
+                if self._worlds.log.shared:
+                    response = await self._flushed(call, response)
+                await self._journal.note(call, response, Stopwatch.seconds() - began)
         except _ClientGone:
             return
         except asyncio.CancelledError:
@@ -119,12 +125,6 @@ class Edge:
             # The server stops, and this took longer than it waits. Whether it was done nobody knows.
             await self._send(call, self._not_now(call, LogUnavailable("the server is stopping")), None, receive, send)
             return
-        if unknown is None:
-            if self._worlds.log.shared:
-                response = await self._flushed(call, response)
-            await self._journal.note(call, response, Stopwatch.seconds() - began)
-        if self._calls.concern(call):
-            await self._calls.answered(call)
         await self._send(call, response, played, receive, send)
 
     async def _flushed(self, call: Call, response: Response) -> Response:
@@ -305,6 +305,7 @@ class Edge:
     def _not_now(self, call: Call, problem: Exception) -> Response:
         """503; said in the default session, which is always there."""
         call.session = DEFAULT_SESSION
+        call.answer = None  # which may be one that goes on
         return response_of(call, call.provider.unavailable(call, problem))
 
     def _checked(self, call: Call, answer: Answer) -> Response:

@@ -574,10 +574,11 @@ class Worlds:
 
     async def _caught_up(self, session: str) -> _Replica:
         """The session as the log has it."""
+        checkpoints = self._checkpoints
         while True:
             replica = self._replicas.get(session, self._untouched)
-            if replica is self._untouched and self._checkpoints is not None:
-                replica = await self._recalled(session, self._checkpoints)
+            if replica is self._untouched and checkpoints is not None:
+                replica = await self._recalled(session, checkpoints)
             known = replica.head
             tail = await self.log.catch_up(session, known)
             there = known if tail is None else tail.head
@@ -592,7 +593,9 @@ class Worlds:
             if tail is None:
                 return replica
             if tail.head.generation == known.generation and tail.head < known:
-                self._replicas.pop(session, None)  # somebody has put the log back to an earlier copy: nothing known here counts
+                # Somebody has put the log back to an earlier copy: nothing known here counts, nor a checkpoint of later.
+                self._replicas.pop(session, None)
+                checkpoints = None
                 continue
             return self._take(session, replica, tail)
 

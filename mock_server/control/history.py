@@ -18,7 +18,8 @@ from mock_server.event_codec import to_json
 from mock_server.flexprice.audit import audit as flexprice_audit
 from mock_server.polar.audit import audit as polar_audit
 from mock_server.session_file import Origin, SessionFile
-from mock_server.world import ClockMoved, Refusal, Worlds
+from mock_server.webhooks.delivery import Courier
+from mock_server.world import ClockMoved, Refusal, World, Worlds
 
 _EVENT_STREAM = b"text/event-stream"
 _PAUSE = 10.0  # seconds without an event after which a sign of life is sent
@@ -27,8 +28,9 @@ _PAUSE = 10.0  # seconds without an event after which a sign of life is sent
 class HistoryControls:
     """The operations under /_mock/sessions/{session} that read and write its events."""
 
-    def __init__(self, worlds: Worlds, board: Board, origin: Origin) -> None:
+    def __init__(self, worlds: Worlds, board: Board, origin: Origin, courier: Courier) -> None:
         self._worlds = worlds
+        self._courier = courier
         self._board = board
         self._origin = origin
         self.handlers: Mapping[str, Handler] = {
@@ -72,9 +74,10 @@ class HistoryControls:
             comes_from = "; ".join(differences)
             raise Refusal(f"the file comes from a server with {comes_from} as here; `walletproof replay FILE` starts one like it")
         try:
-            await load(self._worlds, self._board, name, file)
+            world = await load(self._worlds, self._board, name, file)
         except InputError as error:
             raise Refusal(f"body: /defects: {error}") from None
+        await self._courier.listen(name, world)
         return json_answer(200, {"session": name, "events": len(file.events)})
 
     async def _stream(self, session: str, after: int) -> AsyncIterator[bytes]:
@@ -94,7 +97,7 @@ class HistoryControls:
                 yield b": still here\n\n"
 
 
-async def load(worlds: Worlds, board: Board, session: str, file: SessionFile) -> None:
+async def load(worlds: Worlds, board: Board, session: str, file: SessionFile) -> World:
     """Put a session where a file says.
 
     If its clock runs, it is stopped at the moment when the file was written: who reads it sees what its writer saw.
@@ -108,13 +111,14 @@ async def load(worlds: Worlds, board: Board, session: str, file: SessionFile) ->
         moment = max([file.at, *(event.at for event in events)])
         events.append(ClockMoved(at=moment, clock=clock.stopped(moment)))
     audits = [worlds.audit_time, *((flexprice_audit, polar_audit) if not file.spoiled else ())]
-    await worlds.restore(session, events, audits)
+    world = await worlds.restore(session, events, audits)
     kept = worlds.sessions.get(session)
     kept.requests = file.requests
     kept.changed = True
     await board.put(session, file.defects)
     if file.spoiled:
         await board.spoil(session)
+    return world
 
 
 def _message(kind: str, number: int, data: dict[str, Any]) -> bytes:

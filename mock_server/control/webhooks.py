@@ -105,6 +105,7 @@ class WebhookControls:
         except BaseException:
             await self._worlds.rearrange(session, lambda desk: replace(desk, secret=before))
             raise
+        await self._courier.listen(session, world)
         return world
 
     def _entry(self, message: Message) -> dict[str, Any]:

@@ -146,6 +146,11 @@ class Courier:
             return [listing.session for listing in await self._worlds.log.sessions()]
         return await self._worlds.log.keeping(_LISTENING)
 
+    async def listen(self, session: str, world: World) -> None:
+        """Have other processes know, before anything is due, that somebody listens to a session, or nobody does any more."""
+        if self._worlds.log.shared:
+            await self._worlds.log.keep(session, _LISTENING, b"yes" if world.outbox.settings.url is not None else None)
+
     async def _run(self, session: str) -> None:
         """Send until nothing is due. Of the processes that share a log one sends."""
         import httpx
@@ -154,8 +159,6 @@ class Courier:
         log_, holder = self._worlds.log, self._worlds.name
         client: httpx.AsyncClient | None = None
         try:
-            if log_.shared and session in self._worlds.sessions:
-                await log_.keep(session, _LISTENING, b"yes")
             while True:
                 world = await self._worlds.current(session)
                 due, message = world.outbox.due, world.outbox.first

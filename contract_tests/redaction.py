@@ -18,6 +18,8 @@ _SECRET_TEXT = re.compile(
     r"""(?:(?:bearer|basic)\s{1,9})?|\bbearer\s{1,9})[^\s"'&,;}\\]+""",
     re.IGNORECASE,
 )
+# A JSON web token is a secret under whatever name: it begins with an encoded `{"`.
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{2,}\.[\w-]*")
 _LONG_ENOUGH = 8  # what is shorter is no secret, and may be part of any text: the key `test`
 
 
@@ -41,7 +43,7 @@ def redacted_pairs(pairs: Iterable[tuple[str, str]], secrets: frozenset[str]) ->
 def redacted_json(value: Any, secrets: frozenset[str]) -> Any:
     """JSON without secrets: neither those that are known, nor what members with a secret's name hold."""
     if isinstance(value, str):
-        return hide(value, secrets)
+        return _without_jwt(hide(value, secrets))
     if isinstance(value, dict):
         return {
             hide(name, secrets): HIDDEN if is_secret(name) and not isinstance(item, bool | None) else redacted_json(item, secrets)
@@ -54,7 +56,11 @@ def redacted_json(value: Any, secrets: frozenset[str]) -> Any:
 
 def redacted_text(text: str, secrets: frozenset[str]) -> str:
     """Text without secrets."""
-    return _SECRET_TEXT.sub(rf"\1{HIDDEN}", hide(text, secrets))
+    return _without_jwt(_SECRET_TEXT.sub(rf"\1{HIDDEN}", hide(text, secrets)))
+
+
+def _without_jwt(text: str) -> str:
+    return _JWT.sub(HIDDEN, text) if "eyJ" in text else text
 
 
 def _secrets(headers: RawHeaders) -> Iterator[str]:

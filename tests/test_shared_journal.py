@@ -108,6 +108,13 @@ EXCHANGES: dict[str, tuple[dict[str, object], Response]] = {
     "secret of another kind": ({"body": b'{"metadata":{"token":{"a":"0123456789"},"pin_secret":123456789}}'}, answered()),
     "too deep": ({"body": b'{"token":"0123456789","name":' + b"[" * 900 + b"]" * 900 + b"}"}, answered(400)),
     "half of a body": ({"body": b'{"client_secret": "0123456789", "name": "x'}, answered(400)),
+    "JSON web tokens": (
+        {
+            "body": b'{"metadata":{"session":"eyJhbGciOiJI.eyJ0123456789.x-0123456789"}}',
+            "query_string": b"s=eyJhbGciOiJI.0123456789.",
+        },
+        answered(400, b"not eyJhbGciOiJI.0123456789.0123456789"),
+    ),
     "form": ({"body": b"grant=a&password=0123456789&b=c"}, answered(400, b"Bearer 0123456789 is no good")),
     "long secrets": ({"body": b'{"name":"a","token":[' + b'"0123456789",' * 4_000 + b'"x"]}'}, answered()),
     "cookies": (

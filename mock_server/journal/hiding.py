@@ -157,6 +157,7 @@ def _innocent(text: bytes) -> bool:
         or b"authoriz" in lower
         or b"credential" in lower
         or b"bearer" in lower
+        or b"eyJ" in text  # a JSON web token
         or b"\\" in text
         or b"\0" in text
     )

@@ -25,6 +25,11 @@ os.environ.pop("COLUMNS", None)  # workers of xdist have one, and what a termina
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
+# Tests start some hundred processes: let them keep what they compile, and the fuzzers what they work out about characters.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parent.parent / ".hypothesis"))
+
 gc.disable()  # what is imported stays; to look for garbage in it is a third of the time that collecting the tests takes
 
 _numbers = count()

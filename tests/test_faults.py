@@ -461,7 +461,7 @@ def test_calls_at_the_same_time(flexprice: httpx.Client, faults: Faults, healthy
     assert found.count(500) == 7
 
 
-def test_chance_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chance_repeats(mock: Mock, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same seed gives the same misfortunes: in another process, with other hashes, in another session, after a reset."""
 
     def misfortunes(mock: Mock, session: str) -> list[bool]:
@@ -471,17 +471,14 @@ def test_chance_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
             Faults(client, session).set("error", code=500, probability=0.5, name="coin")
             return [status == 500 for status in statuses(client, "/v1/wallets/wallet_01KSF5FR5GR5VX5PHQ9E1Y7PCJ", 40)]
 
-    found = []
-    for hash_seed, seed in (("1", "1"), ("2", "1"), ("1", "2")):
-        monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
-        with running("--seed", seed, "--provider", "flexprice") as mock:
-            found.append(misfortunes(mock, "default"))
-            if hash_seed == "2":
-                assert misfortunes(mock, "other") == found[0]
-                assert misfortunes(mock, "default") == found[0]
+    monkeypatch.setenv("PYTHONHASHSEED", "2")
+    found = misfortunes(mock, session)  # its seed is 1
+    with running("--seed", "1", "--provider", "flexprice") as same:
+        assert [misfortunes(same, name) for name in ("default", "other", "default")] == [found] * 3
+    with running("--seed", "2", "--provider", "flexprice") as other:
+        assert misfortunes(other, session) != found
 
-    assert found[0] == found[1] != found[2]
-    assert 8 <= sum(found[0]) <= 32
+    assert 8 <= sum(found) <= 32
 
 
 def test_clearing_and_replacing(flexprice: httpx.Client, faults: Faults, healthy: str) -> None:

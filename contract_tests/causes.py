@@ -31,14 +31,15 @@ def causes(found: Sequence[Found], base: str, secrets: Iterable[str]) -> dict[st
         if key in result:
             result[key].count += 1
         else:
-            result[key] = _cause(key, entry, base, hidden)
+            result[key] = cause(entry, base, hidden)
     return result
 
 
-def _cause(key: str, entry: Found, base: str, secrets: tuple[str, ...]) -> Cause:
-    finding = entry.finding
+def cause(entry: Found, base: str, secrets: Iterable[str]) -> Cause:
+    """What a report shows of the first finding of a cause."""
+    finding, secrets = entry.finding, tuple(secrets)
     return Cause(
-        fingerprint=key,
+        fingerprint=fingerprint(finding),
         rule=finding.rule,
         area=finding.rule.partition(".")[0],
         level=finding.level,

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -58,13 +58,13 @@ class Wanted:
     allow_hosts: tuple[str, ...] = ()
 
 
-def subjects(wanted: Wanted) -> list[Subject]:
+def subjects(wanted: Wanted, environment: Mapping[str, str] = os.environ) -> list[Subject]:
     """One subject for each provider; InputError for whatever the user must put right. Sends nothing, except to a mock.
 
     Without credentials and on this machine, the target is asked whether it is our mock: that one tells its own.
     """
     check_host(wanted.url, wanted.allow_hosts)
-    wanted = with_environment(wanted, os.environ)
+    wanted = with_environment(wanted, environment)
     host = urlsplit(wanted.url).hostname or ""
     if wanted.max_writes < 0:
         raise InputError(f"--max-writes {wanted.max_writes}: expected a number that is not negative")
@@ -73,25 +73,25 @@ def subjects(wanted: Wanted) -> list[Subject]:
     names = _providers(wanted, personas)
     result = []
     for name in names:
-        contract = _contract(name, wanted.spec, wanted.overlay)
-        identities, wallets, customers = _identities(name, wanted, contract, personas)
+        promised = contract(name, wanted.spec, wanted.overlay)
+        identities, wallets, customers = _identities(name, wanted, promised, personas)
         for identity in identities.values():
             _must_be_sendable(identity)
         more = identities["more"].headers if "more" in identities else ()
         lag = wanted.settle if wanted.settle is not None else 0.0 if is_loopback(host) else 2.0
         result.append(
             Subject(
-                contract,
+                promised,
                 Target(
                     wanted.url,
-                    contract.base_path,
+                    promised.base_path,
                     timeout=wanted.timeout,
                     rate=wanted.rate,
                     insecure=wanted.insecure,
                     headers=(*((n, v) for n, v in wanted.headers if not _is_credential(n)), *more),
                 ),
                 Guard(wanted.mode, max_writes=wanted.max_writes, max_amount=wanted.max_amount),
-                Judge(contract),
+                Judge(promised),
                 identities,
                 wanted.seed,
                 secrets.token_hex(4),
@@ -103,7 +103,7 @@ def subjects(wanted: Wanted) -> list[Subject]:
     return result
 
 
-def with_environment(wanted: Wanted, environment: Iterable[tuple[str, str]] | os._Environ[str] | dict[str, str]) -> Wanted:
+def with_environment(wanted: Wanted, environment: Iterable[tuple[str, str]] | Mapping[str, str]) -> Wanted:
     """Credentials that were not given are taken from WALLETPROOF_API_KEY, WALLETPROOF_OTHER_BEARER and so on."""
     values = dict(environment)
     keys, tokens = dict(wanted.api_keys), dict(wanted.bearers)
@@ -160,25 +160,33 @@ def _is_credential(name: str) -> bool:
 
 
 @cache
-def _contract(name: str, spec: Path | None, overlay: Path | None) -> Contract:
+def contract(name: str, spec: Path | None = None, overlay: Path | None = None) -> Contract:
+    """A provider's contract as it is shipped, or with a document or an overlay of somebody's own."""
     shipped = data_folder(source.__file__, "openapi")
     if overlay is None and name in PROVIDERS:
         overlay = shipped / f"{name}.overlay.yaml"
     return Contract.load(name, spec or shipped / f"{name}.yaml", *([] if overlay is None else [overlay]))
 
 
-def _providers(wanted: Wanted, personas: list[dict[str, object]] | None) -> tuple[str, ...]:
-    for name in wanted.providers:
+def provider_names(asked: tuple[str, ...], spec: Path | None, overlay: Path | None) -> tuple[str, ...]:
+    """The providers that are asked for; none if nothing is."""
+    for name in asked:
         if name not in PROVIDERS:
             raise InputError(
                 f"unknown provider {name!r}; there are {', '.join(PROVIDERS)} (for another document use --spec alone)"
             )
-    if wanted.spec or wanted.overlay:
-        if len(wanted.providers) > 1:
-            raise InputError("--spec and --overlay replace the files of one provider: say which with one --provider")
-        return wanted.providers or ((wanted.spec or wanted.overlay).stem.partition(".")[0],)  # type: ignore[union-attr]
-    if wanted.providers:
-        return tuple(dict.fromkeys(wanted.providers))
+    file = spec or overlay
+    if file is None:
+        return tuple(dict.fromkeys(asked))
+    if len(asked) > 1:
+        raise InputError("--spec and --overlay replace the files of one provider: say which with one --provider")
+    return asked or (file.stem.partition(".")[0],)
+
+
+def _providers(wanted: Wanted, personas: list[dict[str, object]] | None) -> tuple[str, ...]:
+    asked = provider_names(wanted.providers, wanted.spec, wanted.overlay)
+    if asked:
+        return asked
     if personas is not None:
         return tuple(name for name in PROVIDERS if any(persona["provider"] == name for persona in personas))
     names = {name for name, _ in wanted.headers}

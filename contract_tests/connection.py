@@ -26,15 +26,42 @@ def connections(origin: SplitResult, verify: ssl.SSLContext | None, *, proxies: 
     """
     deadline = Deadline()
     backend = _Backend(deadline)
-    host = origin.hostname or ""
-    named = getproxies() if proxies and not proxy_bypass(host) else {}
-    proxy = named.get(origin.scheme) or named.get("all")
-    if not proxy:
+    way = forward_proxy(origin) if proxies else None
+    if way is None:
         return httpcore.ConnectionPool(ssl_context=verify, network_backend=backend, **_KEPT), deadline
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    parts, login = way
     url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return httpcore.HTTPProxy(url, proxy_auth=login, ssl_context=verify, network_backend=backend, **_KEPT), deadline
+
+
+def forward_proxy(origin: SplitResult) -> tuple[SplitResult, tuple[str, str] | None] | None:
+    """The proxy that the environment names for `origin`, and name and password for it; None if it names none."""
+    host = origin.hostname or ""
+    named = getproxies() if not proxy_bypass(host) else {}
+    proxy = named.get(origin.scheme) or named.get("all")
+    if not proxy:
+        return None
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts, (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
+def tls_context(*, insecure: bool) -> ssl.SSLContext:
+    """A client's side of TLS; `insecure` trusts any certificate."""
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def tls_trouble(origin: str, error: BaseException) -> str:
+    """What went wrong before any request, and what to do about it where that is plain."""
+    told = str(getattr(error, "verify_message", "")) or str(getattr(error, "reason", "")).lower().replace("_", " ") or str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "SSL_CERT_FILE can name one to trust, --insecure takes any"
+        return f"TLS failed: the certificate of {origin} is not trusted: {told} ({hint})"
+    if "wrong version number" in told or "record layer failure" in told or "http request" in told:
+        return f"TLS failed: {told}; {origin} does not seem to speak TLS: http://?"
+    return f"TLS failed: {told}"
 
 
 class Deadline(threading.local):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from contract_tests.contract import Contract, Operation
@@ -12,6 +13,17 @@ from contract_tests.results import Coverage
 from contract_tests.rules.observation import NO_JSON, Observation
 
 _MAX_DEPTH = 8
+_LEADS_ON = frozenset({"enum", "properties", "items", "allOf", "anyOf", "oneOf"})
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Of a schema: whether it lists values, its items and its parts; and its properties, each with whether it is plain."""
+
+    enum: bool
+    items: Any
+    parts: tuple[Any, ...]
+    properties: list[tuple[str, Any, bool]]
 
 
 class Seen:
@@ -21,6 +33,7 @@ class Seen:
         self._contract = contract
         self.keys: set[str] = set()
         self.statuses: dict[str, int] = {}
+        self._shapes: dict[int, _Shape] = {}
 
     def saw(self, observation: Observation) -> None:
         """Take one exchange into account."""
@@ -105,25 +118,42 @@ class Seen:
             yield from self._walk_schema(child, f"{at}/{name}", depth + 1, seen)
         if "items" in schema:
             yield from self._walk_schema(schema["items"], f"{at}/*", depth + 1, seen)
-        for part in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        for part in _parts(schema):
             yield from self._walk_schema(part, at, depth + 1, seen)
 
     def _walk_body(self, node: Any, body: Any, at: str, depth: int) -> None:
         if depth > _MAX_DEPTH:
             return
-        schema = self._resolved(node)
-        if "enum" in schema and not isinstance(body, dict | list):
+        shape = self._shape(node)
+        if shape.enum and not isinstance(body, dict | list):
             self.keys.add(f"enum {at}= {body}")
         if isinstance(body, dict):
-            for name, child in self._properties(schema).items():
+            for name, child, plain in shape.properties:
                 if name in body:
-                    self.keys.add(f"field {at}/{name}")
-                    self._walk_body(child, body[name], f"{at}/{name}", depth + 1)
-        elif isinstance(body, list) and "items" in schema:
+                    below = f"{at}/{name}"
+                    self.keys.add(f"field {below}")
+                    if not plain:
+                        self._walk_body(child, body[name], below, depth + 1)
+        elif isinstance(body, list) and shape.items is not None:
+            below = f"{at}/*"
             for entry in body[:200]:
-                self._walk_body(schema["items"], entry, f"{at}/*", depth + 1)
-        for part in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+                self._walk_body(shape.items, entry, below, depth + 1)
+        for part in shape.parts:
             self._walk_body(part, body, at, depth + 1)
+
+    def _shape(self, node: Any) -> _Shape:
+        """What matters of a schema here. The document's nodes live as long as this does, so that one is known by its id."""
+        known = self._shapes.get(id(node))
+        if known is None:
+            schema = self._resolved(node)
+            children = self._properties(schema).items()
+            known = self._shapes[id(node)] = _Shape(
+                "enum" in schema,
+                schema.get("items"),
+                _parts(schema),
+                [(name, child, _LEADS_ON.isdisjoint(self._resolved(child))) for name, child in children],
+            )
+        return known
 
     def _properties(self, schema: dict[str, Any]) -> dict[str, Any]:
         properties: dict[str, Any] = schema.get("properties", {})
@@ -137,3 +167,7 @@ class Seen:
         self.keys.update(keys)
         for status, count in statuses.items():
             self.statuses[status] = self.statuses.get(status, 0) + count
+
+
+def _parts(schema: dict[str, Any]) -> tuple[Any, ...]:
+    return (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ()))

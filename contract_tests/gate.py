@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,10 +24,11 @@ from contract_tests.policy import Policy
 from contract_tests.probes import catalogue
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Found, NotTested, Probe, Stage, Subject
-from contract_tests.results import Cause, RuleResult, Run
+from contract_tests.results import Cause, Run
 from contract_tests.rules.observation import NO_JSON, Observation
 from contract_tests.rules.robustness import TROUBLE_RULES
 from contract_tests.target import Trouble
+from contract_tests.verdict import decide, missing_evidence, rule_results, weigh
 
 _RESENDS = 40  # a defect that shows in one of twenty answers shows again in forty with 87 %, and in most cases much sooner
 _RERUNS = 4
@@ -41,7 +42,7 @@ class Tell(Protocol):
     def __call__(self, what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None: ...
 
 
-def _tell_nobody(what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None:
+def tell_nobody(what: str, *, operations: tuple[int, int], cases: int, findings: int, left: float | None) -> None:
     """For runs that nobody watches."""
 
 
@@ -65,7 +66,7 @@ class Options:
 class Gate:
     """One run. `tell` is told how far it is, with every request."""
 
-    def __init__(self, subject: Subject, options: Options, tell: Tell = _tell_nobody) -> None:
+    def __init__(self, subject: Subject, options: Options, tell: Tell = tell_nobody) -> None:
         self.subject = subject
         self.options = options
         self._tell = tell
@@ -89,7 +90,7 @@ class Gate:
         if not probes and self.options.probes is None and self.options.engine is None:
             self._why(f"there are no probes for {self.subject.contract.name}: `walletproof fuzz` tests other documents")
         confirmed: dict[str, Cause] = {}
-        with _interruptible(self._hold):
+        with interruptible(self._hold):
             try:
                 confirmed = self._search(probes)
             except KeyboardInterrupt:
@@ -97,7 +98,7 @@ class Gate:
                 self.subject.target.hurry.clear()
                 confirmed = causes(self.found, self.subject.target.base, self.subject.secrets)
             self._clean_up()
-        return self._conclude(confirmed, probes)
+        return self._conclude(confirmed)
 
     def _search(self, probes: list[Probe]) -> dict[str, Cause]:
         """What was found, confirmed."""
@@ -146,7 +147,7 @@ class Gate:
             if not self.subject.target.answered:
                 self._why(str(trouble))
                 return False
-        problem = _no_service([sent.observation for sent in stage.log])
+        problem = no_service([sent.observation for sent in stage.log])
         if problem:
             self._why(problem)
             return False
@@ -309,74 +310,63 @@ class Gate:
         self.subject.guard.mode = "all"  # what is closed here is the run's own
         stage = self._stage("clean-up")
         try:
-            self._close(stage)
+            close_wallets(stage)
         except KeyboardInterrupt:  # somebody will not wait for that either
             self._run.interrupted = "interrupted"
         self._run.cleaned = sum(state in ("closed", "gone") for state in created.values())
-        self._run.leftovers = [f"{state}: {name}" for name, state in created.items() if state not in ("closed", "gone")]
-        self._run.leftovers += [f"unpaid invoice: {invoice}" for invoice in self.subject.invoices]
-        closed = sum(state == "closed" for state in created.values())
-        if closed:
-            self._run.leftovers.append(f"{closed} closed wallets, which the API cannot delete")
+        self._run.leftovers = left_behind(self.subject)
 
-    def _close(self, stage: Stage) -> None:
-        created = self.subject.created
-        for wallet_id, state in list(created.items()):
-            if state != "active" or self._silent():
-                continue
-            try:
-                answer = lab.terminate(stage, wallet_id)
-            except NotTested:
-                continue
-            if answer.status == 404:
-                created[wallet_id] = "gone"
-            elif answer.status == 400 and self._is_closed(stage, wallet_id):
-                created[wallet_id] = "closed"
-
-    def _is_closed(self, stage: Stage, wallet_id: str) -> bool:
-        """Whether a wallet that would not be closed is closed already: others, such as one with expired credits, are left."""
-        try:
-            return bool(lab.field(stage.call("getWallet", wallet_id), "wallet_status") == "closed")
-        except NotTested:
-            return False
-
-    def _conclude(self, found: dict[str, Cause], probes: Iterable[Probe]) -> Run:
+    def _conclude(self, found: dict[str, Cause]) -> Run:
         run, policy = self._run, self.options.policy
         run.requests = self.subject.target.requests
         run.seconds = round(time.monotonic() - self._started, 2)
         run.causes = list(found.values())
         run.coverage = self.subject.coverage.coverage()
         run.statuses = dict(sorted(self.subject.coverage.statuses.items()))
-        run.rules = self._rule_results(found)
+        run.rules = rule_results(catalogue.rules(self.subject.contract.name), run.causes, self.judged, self.reasons)
         weigh(run, policy, self.options.known, self.options.today)
         if self._run.interrupted:
             run.why.append(self._run.interrupted)
         if self._arrived:  # else it is plain why nothing was seen
             run.why += missing_evidence(run, policy, self._callable_operations())
-        if any(cause.fails for cause in run.causes) or any(note.startswith("fails: ") for note in run.policy_notes):
-            run.verdict = "findings"
-        elif run.why:
-            run.verdict = "inconclusive"
-        else:
-            run.verdict = "pass"
+        decide(run)
         return run
-
-    def _rule_results(self, found: dict[str, Cause]) -> list[RuleResult]:
-        failed = {cause.rule for cause in found.values()}
-        results = []
-        for rule in catalogue.rules(self.subject.contract.name):
-            count = self.judged.get(rule.id, 0)
-            reason = self.reasons.get(rule.id, "") or ("" if count else "nothing came up that it applies to")
-            outcome = RuleResult(rule.id, rule.meaning, "passed", count)
-            if rule.id in failed:
-                outcome.outcome = "failed"
-            elif not count:
-                outcome.outcome, outcome.reason = "not tested", reason
-            results.append(outcome)
-        return results
 
     def _callable_operations(self) -> list[str]:
         return [o.id for o in self.subject.contract.operations.values() if self._run.mode != "read" or is_safe(o)]
+
+
+def close_wallets(stage: Stage) -> None:
+    """Close the wallets of a run that are open, as long as the target answers."""
+    created = stage.subject.created
+    for wallet_id, state in list(created.items()):
+        if state != "active" or stage.subject.target.silent >= _MOST_SILENT:
+            continue
+        try:
+            answer = lab.terminate(stage, wallet_id)
+        except NotTested:
+            continue
+        if answer.status == 404:
+            created[wallet_id] = "gone"
+        elif answer.status == 400 and _is_closed(stage, wallet_id):
+            created[wallet_id] = "closed"
+
+
+def _is_closed(stage: Stage, wallet_id: str) -> bool:
+    """Whether a wallet that would not be closed is closed already: others, such as one with expired credits, are left."""
+    try:
+        return bool(lab.field(stage.call("getWallet", wallet_id), "wallet_status") == "closed")
+    except NotTested:
+        return False
+
+
+def left_behind(subject: Subject) -> list[str]:
+    """What a run could not take back, in words."""
+    created = subject.created
+    left = [f"{state}: {name}" for name, state in created.items() if state not in ("closed", "gone")]
+    left += [f"unpaid invoice: {invoice}" for invoice in subject.invoices]
+    closed = sum(state == "closed" for state in created.values())
+    return [*left, f"{closed} closed wallets, which the API cannot delete"] if closed else left
 
 
 def _unanswered(stage: Stage) -> bool:
@@ -386,7 +376,7 @@ def _unanswered(stage: Stage) -> bool:
 
 
 @contextlib.contextmanager
-def _interruptible(hold: Callable[[], None]) -> Iterator[None]:
+def interruptible(hold: Callable[[], None]) -> Iterator[None]:
     """The first Ctrl-C calls `hold`, the next one is as ever. Only where Ctrl-C would end the program, and in its main thread."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
@@ -404,7 +394,7 @@ def _interruptible(hold: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _no_service(arrival: Sequence[Observation]) -> str:
+def no_service(arrival: Sequence[Observation]) -> str:
     """Why what answered the first requests cannot be the service; empty if it can."""
     if not arrival:
         return ""
@@ -421,49 +411,3 @@ def _no_service(arrival: Sequence[Observation]) -> str:
     if "html" in kind and first.body is NO_JSON:
         return f"the target answers with a web page ({first.status} {kind}): a login page or a proxy?"
     return ""
-
-
-def weigh(run: Run, policy: Policy, known: frozenset[str], today: date) -> None:
-    """Decide for each cause whether it fails the build, and note what the policy has to say."""
-    used = set()
-    for cause in run.causes:
-        cause.fails = policy.counts(cause.level) and not (cause.confirmation == "flaky" and policy.flaky == "report")
-        if cause.fingerprint in known:
-            cause.standing, cause.reason, cause.fails = "known", "in the baseline", False
-        for entry in policy.accept:
-            if entry.covers(cause):
-                used.add(entry)
-                if entry.until is None or entry.until >= today:
-                    cause.standing, cause.reason, cause.fails = "known", entry.reason, False
-    for entry in policy.accept:
-        if entry.until is not None and entry.until < today:
-            prefix = "fails: " if policy.expired == "fail" else ""
-            run.policy_notes.append(f"{prefix}accepted until {entry.until}, which has passed: {entry}")
-        elif entry not in used and _was_tested(run, entry.rule, entry.operation):
-            prefix = "fails: " if policy.stale == "fail" else ""
-            run.policy_notes.append(f"{prefix}accepted, but not seen any more: {entry}")
-    seen = {cause.fingerprint for cause in run.causes}
-    run.fixed = sorted(key for key in known - seen if _was_tested(run, *key.split(" ")[:2]))
-
-
-def _was_tested(run: Run, rule: str, operation: str) -> bool:
-    """Whether it means something that the run did not see a finding: only if it looked."""
-    if run.interrupted or not any(result.rule == rule and result.outcome != "not tested" for result in run.rules):
-        return False
-    return operation in ("", "-") or run.coverage.operations.get(operation, False)
-
-
-def missing_evidence(run: Run, policy: Policy, operations: list[str]) -> list[str]:
-    """What the evidence floor asks for and the run has not got."""
-    missing = []
-    unreached = [name for name in operations if not run.coverage.operations.get(name)]
-    if operations and 1 - len(unreached) / len(operations) < policy.floor.operations:
-        missing.append(f"operations that never answered with a 2xx: {', '.join(unreached)}")
-    able = [rule for rule in run.rules if not rule.reason.startswith("needs ")]
-    judged = [rule for rule in able if rule.outcome != "not tested"]
-    if not able or len(judged) / len(able) < policy.floor.rules:
-        missing.append(f"only {len(judged)} of {len(able)} rules could be judged")
-    unseen = [status for status in policy.floor.statuses if status not in run.statuses]
-    if unseen:
-        missing.append(f"statuses never seen: {', '.join(unseen)}")
-    return missing

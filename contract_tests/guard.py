@@ -34,9 +34,16 @@ def is_loopback(host: str) -> bool:
 
 def check_host(url: str, allowed: Iterable[str]) -> None:
     """InputError unless the URL is one that can be called and its host is this machine or was named."""
+    host = check_url(url, "give credentials with --api-key, --bearer or --header")
+    if not is_loopback(host) and host.lower() not in {name.lower() for name in allowed}:
+        raise InputError(f"{host} is not this machine: say --allow-host {host} if this run may send requests to it")
+
+
+def check_url(url: str, instead: str) -> str:
+    """The host of a URL that can be called, InputError if it cannot be; `instead` says where credentials in it belong."""
     # What is said of a URL does not repeat what may be a secret in it: a password, a token in the query.
     if "@" in url.partition("?")[0].partition("#")[0]:
-        raise InputError("the URL holds a user name or password: give credentials with --api-key, --bearer or --header")
+        raise InputError(f"the URL holds a user name or password: {instead}")
     shown = re.split("[?#]", url)[0]
     if shown != url:
         raise InputError(f"{shown}: a base URL has no query and no fragment")
@@ -47,8 +54,7 @@ def check_host(url: str, allowed: Iterable[str]) -> None:
         raise InputError(f"{url}: not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"[\x00-\x20\x7f\\]", url):
         raise InputError(f"{url}: expected a URL such as http://127.0.0.1:8080 or https://staging.example.com/v1")
-    if not is_loopback(host) and host.lower() not in {name.lower() for name in allowed}:
-        raise InputError(f"{host} is not this machine: say --allow-host {host} if this run may send requests to it")
+    return host
 
 
 def is_safe(operation: Operation) -> bool:

@@ -81,22 +81,23 @@ class Policy:
         return LEVELS.index(level) <= LEVELS.index(self.level)
 
 
-def read_policy(path: Path) -> Policy:
-    """A policy from its file; InputError with the place of whatever is wrong."""
+def read_policy(path: Path, floor: Floor = Floor()) -> Policy:
+    """A policy from its file; InputError with the place of whatever is wrong. `floor` is what holds where it says nothing."""
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML: {error}") from None
-    return _Reader(path).policy(data)
+    return _Reader(path, floor).policy(data)
 
 
 class _Reader:
     """Reads the parts and says where it found what it did not expect."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, floor: Floor) -> None:
         self._path = path
+        self._default = floor
 
     def policy(self, data: dict[str, Any]) -> Policy:
         self._known("", data, {"level", "flaky", "stale", "expired", "floor", "accept"})
@@ -118,7 +119,7 @@ class _Reader:
         self._known("floor.", data, {"operations", "rules", "statuses"})
         shares = {}
         for name in ("operations", "rules"):
-            share = data.get(name, getattr(Floor, name))
+            share = data.get(name, getattr(self._default, name))
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
                 raise self._error(f"floor.{name}", "expected a share from 0 to 1", share)
             shares[name] = float(share)

@@ -48,29 +48,36 @@ class Progress:
 
         `operations` are those reached of all, `cases` the requests sent, `left` seconds if they are limited.
         """
-        if self._quiet:
-            return
-        what = " ".join(what.split())
         words = [f"{operations[0]}/{operations[1]} operations", f"{cases:,} sent", f"{findings:,} found"]
         if left is not None:
             words.append(f"{_clock_time(left)} left")
+        self._show(" ".join(what.split()), operations, ", ".join(words))
+
+    def count(self, what: str, done: int, of: int = 0) -> None:
+        """Say how many exchanges are done, of how many if that is known. Cheap enough to call for each."""
+        if done % 100 == 0 or done == of:
+            self._show(what, (done, of), f"{done:,} of {of:,} exchanges" if of else f"{done:,} exchanges")
+
+    def _show(self, what: str, part: tuple[int, int], words: str) -> None:
+        if self._quiet:
+            return
         with self._lock:
             if self._live is not None:
-                self._live.update(self._line(what, operations, ", ".join(words)))
+                self._live.update(self._line(what, part, words))
             elif (phase := what.partition(":")[0]) != self._phase or self._clock() - self._told >= _PAUSE:
-                line = f"{what}: {', '.join(words)}"
+                line = f"{what}: {words}"
                 self._console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
                 self._told = self._clock()
                 self._phase = phase
 
-    def _line(self, what: str, operations: tuple[int, int], words: str) -> Table:
-        reached, all_ = operations
+    def _line(self, what: str, part: tuple[int, int], words: str) -> Table:
+        done, all_ = part
         line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(width=1)
         line.add_column(ratio=1, no_wrap=True, overflow="crop")
         line.add_column(width=min(20, self._console.width // 6))
         line.add_column(no_wrap=True, justify="right")
-        bar = ProgressBar(total=max(all_, 1), completed=reached, complete_style="cyan", finished_style="cyan")
+        bar = ProgressBar(total=max(all_, 1), completed=done, complete_style="cyan", finished_style="cyan")
         line.add_row(self._spinner, Text(what), bar, Text(words, "dim"))
         return line
 

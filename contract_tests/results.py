@@ -102,13 +102,13 @@ class Coverage:
 
 @dataclass
 class Run:
-    """One provider on one target."""
+    """One provider on one target. `seed` is None where others sent the requests."""
 
     provider: str
     target: str
     mode: str
     level: Level
-    seed: int
+    seed: int | None
     requests: int = 0
     seconds: float = 0.0
     verdict: Verdict = "inconclusive"
@@ -132,13 +132,30 @@ class Run:
 
 
 @dataclass
+class TrafficSeen:
+    """What of traffic that others sent was looked at, and what was not.
+
+    `exchanges` counts everything, `judged` what the contracts have; `elsewhere` counts the others by origin; `unusable`
+    counts entries that say nothing, by reason, and `problems` names the first of those that are broken.
+    """
+
+    files: list[str] = field(default_factory=list)
+    exchanges: int = 0
+    judged: int = 0
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    unusable: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Results:
-    """All runs of one command."""
+    """All runs of one command. `traffic` is there if others sent the requests."""
 
     command: str
     version: str
     started: str
     runs: list[Run] = field(default_factory=list)
+    traffic: TrafficSeen | None = None
     format: int = FORMAT
 
     @property
@@ -175,6 +192,6 @@ def _build(kind: Any, data: Any) -> Any:
         return kind(**{name: _build(hints[name], value) for name, value in data.items() if name in known})
     if isinstance(kind, GenericAlias) and get_origin(kind) is list:
         return [_build(get_args(kind)[0], entry) for entry in data]
-    if isinstance(kind, UnionType) and data is None:
-        return None
+    if isinstance(kind, UnionType):
+        return None if data is None else _build(get_args(kind)[0], data)
     return data

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from contract_tests.connection import connections
+from contract_tests.connection import connections, tls_context, tls_trouble
 from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.guard import is_loopback
 from contract_tests.identity import Identity
@@ -69,9 +69,7 @@ class Target:
         self._interval = 1 / rate if rate else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
-        verify = ssl.create_default_context() if parts.scheme == "https" else None
-        if verify is not None and insecure:
-            verify.check_hostname, verify.verify_mode = False, ssl.CERT_NONE
+        verify = tls_context(insecure=insecure) if parts.scheme == "https" else None
         self._pool, self._deadline = connections(parts, verify, proxies=not is_loopback(parts.hostname or ""))
         whole = httpx.URL(self.origin)  # this knows how names that are not ASCII are written
         self._host = whole.netloc
@@ -125,7 +123,7 @@ class Target:
                 answer.close()
         except (httpcore.ConnectError, httpcore.ProxyError) as error:
             if isinstance(_root(error), ssl.SSLError):
-                raise Trouble("tls", _tls(self.origin, _root(error))) from None
+                raise Trouble("tls", tls_trouble(self.origin, _root(error))) from None
             raise Trouble("unreachable", f"cannot connect to {self.origin}: {_root(error)}") from None
         except httpcore.ConnectTimeout:
             raise Trouble("unreachable", f"cannot connect to {self.origin} within {self.timeout:g} s") from None
@@ -185,17 +183,6 @@ def _retry_after(response: Response) -> float | None:
         if name == b"retry-after" and value.strip().isdigit():
             return float(value)
     return None
-
-
-def _tls(origin: str, error: BaseException) -> str:
-    """What went wrong before any request, and what to do about it where that is plain."""
-    told = str(getattr(error, "verify_message", "")) or str(getattr(error, "reason", "")).lower().replace("_", " ") or str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "SSL_CERT_FILE can name one to trust, --insecure takes any"
-        return f"TLS failed: the certificate of {origin} is not trusted: {told} ({hint})"
-    if "wrong version number" in told or "record layer failure" in told or "http request" in told:
-        return f"TLS failed: {told}; {origin} does not seem to speak TLS: http://?"
-    return f"TLS failed: {told}"
 
 
 def _is_no_http(error: BaseException) -> bool:

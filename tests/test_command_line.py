@@ -282,14 +282,6 @@ def test_reader_gone() -> None:
         assert interrupt(mock) == (0, "", "")
 
 
-def test_seeds(mock: Mock) -> None:
-    """The same seed gives the same personas in another process, another seed gives other ones."""
-    with serving("--seed", "1") as same, serving("--seed", "2") as other:
-        assert same.personas() == mock.personas()
-        assert other.personas().keys() == mock.personas().keys()
-        assert wallet_of(other, "busy") != wallet_of(mock, "busy")
-
-
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_secrets(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the given key and control token are taken, and neither is ever printed."""

@@ -30,15 +30,16 @@ from troubled import Asked, Meddle, Troubled, http, proxy
 
 from contract_tests.causes import step
 from contract_tests.checking import Wanted, subjects
-from contract_tests.gate import Gate, Options, weigh
+from contract_tests.gate import Gate, Options
 from contract_tests.guard import is_safe
 from contract_tests.policy import Policy, read_policy
 from contract_tests.probes.probe import Stage
 from contract_tests.reports.formats import FORMATS
 from contract_tests.results import Results, Run
 from contract_tests.source import InputError
-from walletproof.check import _run_options
+from contract_tests.verdict import weigh
 from walletproof.cli import _parser, main
+from walletproof.gate import _run_options
 
 WALLETPROOF = [sys.executable, "-m", "walletproof"]
 
@@ -754,14 +755,12 @@ def test_results_are_shown_though_a_report_cannot_be_written(
     mock: Mock, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A full disk or a folder in the way costs the report, not what was found."""
-    code = main(["gate", mock.url, "--provider", "polar", "--quiet", "--report", f"json={tmp_path}/file/x.json"])
-    assert code == 0
     (tmp_path / "taken").write_text("")
 
     code = main(["gate", mock.url, "--provider", "polar", "--quiet", "--report", f"json={tmp_path}/taken/x.json"])
 
     out, error = capfd.readouterr()
-    assert (code, out.count("PASS")) == (2, 2)
+    assert (code, out.count("PASS")) == (2, 1)
     assert "report cannot be written" in error
 
 

@@ -36,6 +36,20 @@ def passing() -> Results:
     return replace(EMPTY, runs=[run])
 
 
+def recorded() -> Results:
+    """What others sent: hosts, files and complaints are theirs as well."""
+    seen = model.TrafficSeen(
+        files=["shop.har"],
+        exchanges=1234,
+        judged=10,
+        elsewhere={f"https://{name}.example.com": 200 for name in ("a", "b", "c", "d", "e", "f\x1b")},
+        unusable={"unreadable": 2, "cached": 22},
+        problems=["shop.har: entry 7: " + MARKUP, "shop.har: entry 8: " + CONTROL],
+    )
+    run = Run("polar", "https://api.example.com", "traffic", "semantic", None, 10, 0.5, why=["entries that could not be read: 2"])
+    return replace(EMPTY, command="check", runs=[run], traffic=seen)
+
+
 # ---------------------------------------------------------------- what holds for all
 
 
@@ -63,7 +77,9 @@ def test_reports_add_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
-@pytest.mark.parametrize("results", [EMPTY, passing()], ids=["nothing run", "pass"])
+@pytest.mark.parametrize(
+    "results", [EMPTY, passing(), replace(recorded(), runs=[])], ids=["nothing run", "pass", "nothing judged"]
+)
 def test_little_is_enough(name: str, results: Results) -> None:
     """Results without runs or causes make a report as well."""
     assert formats.FORMATS[name](results).strip() or name == "github"
@@ -74,7 +90,7 @@ def test_nothing_unprintable_is_shown(name: str) -> None:
     """Control characters and what changes the order of characters appear as escapes."""
     made = formats.FORMATS[name](sample())
 
-    assert not [mark for mark in made if not mark.isprintable() and mark not in "\n\t"]
+    assert not [mark for mark in made + formats.FORMATS[name](recorded()) if not mark.isprintable() and mark not in "\n\t"]
     assert r"escape\x1b[31m" in made
 
 
@@ -114,6 +130,7 @@ def test_terminal(snapshot: SnapshotAssertion) -> None:
     """What a terminal shows, at 100 columns."""
     assert as_text(sample()) == snapshot
     assert as_text(passing()) == snapshot
+    assert as_text(recorded()) == snapshot
 
 
 @pytest.mark.parametrize("width", [80, 100])
@@ -216,7 +233,7 @@ def test_junit_is_red_as_the_run_is(verdict: model.Verdict, reason: str) -> None
 # ---------------------------------------------------------------- SARIF
 
 
-@pytest.mark.parametrize("results", [sample(), EMPTY, passing()], ids=["all", "nothing run", "pass"])
+@pytest.mark.parametrize("results", [sample(), EMPTY, passing(), recorded()], ids=["all", "nothing run", "pass", "recorded"])
 def test_sarif_fits_its_schema(results: Results) -> None:
     """The schema is the standard's own."""
     schema = json.loads((ROOT / "tests/schemas/sarif-2.1.0.json").read_text("utf-8"))
@@ -261,6 +278,7 @@ def test_json_can_be_read_back() -> None:
     text = formats.FORMATS["json"](sample())
 
     assert from_json(json.loads(text)) == sample()
+    assert from_json(json.loads(formats.FORMATS["json"](recorded()))) == recorded()
     assert json.loads(text)["exit_code"] == 1
     assert text.encode()
 
@@ -268,7 +286,7 @@ def test_json_can_be_read_back() -> None:
 def test_every_member_is_documented() -> None:
     """docs/results.md names all that the JSON report has."""
     documented = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/results.md").read_text("utf-8"), re.M))
-    kinds = (model.Results, model.Run, model.Cause, model.Step, model.RuleResult, model.Coverage)
+    kinds = (model.Results, model.Run, model.Cause, model.Step, model.RuleResult, model.Coverage, model.TrafficSeen)
 
     members = {"verdict", "exit_code", *(field.name for kind in kinds for field in fields(kind))}
 

@@ -32,6 +32,7 @@ from contract_tests.judge import Judge
 from contract_tests.probes import catalogue
 from contract_tests.probes.probe import Lost, Stage, Subject
 from contract_tests.rules import errors, flexprice, robustness
+from contract_tests.rules.catalogue import exchange_rules, traffic_rules
 from contract_tests.rules.observation import Observation
 from contract_tests.rules.robustness import TROUBLE_RULES
 from contract_tests.rules.rule import PROVIDERS, ExchangeRule, Rule
@@ -44,7 +45,7 @@ ID = f"wallet_{ULID}"
 EARLY, LATE = "2026-08-22T10:15:30.123456Z", "2026-08-22T10:15:31Z"
 KEY = "sk_01K3A8QW2M7Z5T9R4V6X8Y0B1D"
 
-ALL = {rule.id: rule for provider in PROVIDERS for rule in catalogue.rules(provider)}
+ALL = {rule.id: rule for provider in PROVIDERS for rule in (*catalogue.rules(provider), *traffic_rules(provider).values())}
 JUDGED_ALONE = [
     entry for module in (errors, robustness, flexprice) for entry in vars(module).values() if isinstance(entry, ExchangeRule)
 ]
@@ -452,7 +453,8 @@ def accused(case: Case) -> list[str]:
 @pytest.mark.parametrize("rule", ALL.values(), ids=list(ALL))
 def test_a_rule_says_what_it_is(rule: Rule) -> None:
     """An id with its area, one sentence, where the promise was made, and when it is judged."""
-    assert re.fullmatch(r"(response|contract|errors|auth|money|state|lists|robustness|concurrency)\.[a-z]+(-[a-z]+)*", rule.id)
+    areas = "response|request|contract|errors|auth|money|state|lists|robustness|concurrency"
+    assert re.fullmatch(rf"({areas})\.[a-z]+(-[a-z]+)*", rule.id)
     assert re.fullmatch(r"(?s)[A-Za-z`].*\.", rule.meaning)
     assert not re.search(r"\. [A-Z]", rule.meaning), "one sentence is enough"
     assert rule.source
@@ -465,7 +467,7 @@ def test_an_id_means_one_rule() -> None:
     for provider in PROVIDERS:
         probed = [rule for probe in catalogue.probes(provider) for rule in probe.rules]
         single = [entry.rule for entry in judge_rules(provider)]
-        for rule in (*probed, *single):
+        for rule in (*probed, *single, *traffic_rules(provider).values()):
             assert ALL[rule.id] == rule, rule.id
         assert len({rule.id for rule in single}) == len(single)
         assert all(provider in rule.providers for rule in (*probed, *single))
@@ -473,8 +475,6 @@ def test_an_id_means_one_rule() -> None:
 
 def judge_rules(provider: str) -> list[ExchangeRule]:
     """The rules over single exchanges."""
-    from contract_tests.rules.catalogue import exchange_rules
-
     return exchange_rules(provider)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract_tests.probes import catalogue
+from contract_tests.rules.catalogue import traffic_rules
 from contract_tests.rules.conformance import CONFORMANCE
 from contract_tests.rules.rule import PROVIDERS, Rule
 
@@ -22,6 +23,7 @@ NEEDS = {
 
 AREAS = {
     "response": "the contract, as openapi-core judges it",
+    "request": "what clients send, judged in the traffic of others only",
     "contract": "the contract, where no schema can say it",
     "errors": "what is refused, and how",
     "auth": "who may see and do what",
@@ -34,7 +36,8 @@ AREAS = {
 
 INTRO = """# The rules
 
-What `walletproof gate` and `walletproof fuzz` hold a target to: {count} rules. `make docs` writes this page from the code.
+What `walletproof gate` and `walletproof fuzz` hold a target to, and `walletproof check` and `walletproof proxy` the traffic of
+others: {count} rules. `make docs` writes this page from the code.
 
 A finding has the **level** of the promise that is broken:
 
@@ -51,6 +54,9 @@ another way. What a rule *needs* must be given to the run: without it, or if not
 reported as `not tested` with the reason. That is never a pass, and when too many rules are not tested, or too few operations
 ever answered, the run is `inconclusive` ([what that means](testing.md#verdict)).
 
+**Traffic of others.** `check` and `proxy` send nothing and cannot ask again, and anybody may write at any time. They judge the
+rules that say so below, each as far as no honest service breaks it whoever else is at work.
+
 **Where a rule comes from.** Providers publish their sources: files named below are those of the public repositories
 [flexprice/flexprice](https://github.com/flexprice/flexprice) at commit e4b5303fde24 and
 [polarsource/polar](https://github.com/polarsource/polar) at commit c6c3645. `I1` to `I32` (Flexprice) and `P1` to `P15`
@@ -61,7 +67,7 @@ document. No rule forbids what an honest server may do; where sources disagree, 
 
 def page() -> str:
     """The whole page."""
-    by_provider = {provider: {rule.id: rule for rule in catalogue.rules(provider)} for provider in PROVIDERS}
+    by_provider = {provider: _rules(provider) for provider in PROVIDERS}
     everywhere = set.intersection(*(set(rules) for rules in by_provider.values()))
     count = len(set().union(*by_provider.values()))
     parts = [INTRO.format(count=count, conformance=", ".join(f"`{rule.id}`" for rule in CONFORMANCE))]
@@ -70,6 +76,11 @@ def page() -> str:
     for provider, rules in by_provider.items():
         parts += _chapter(f"{provider.capitalize()} alone", (rule for rule in rules.values() if rule.id not in everywhere))
     return "\n".join(parts)
+
+
+def _rules(provider: str) -> dict[str, Rule]:
+    found = {rule.id: rule for rule in catalogue.rules(provider)} | traffic_rules(provider)
+    return dict(sorted(found.items()))
 
 
 def _chapter(title: str, rules: Iterable[Rule]) -> Iterator[str]:
@@ -91,6 +102,9 @@ def _entry(rule: Rule) -> str:
         lines.append(f"- not accused: {_text(rule.exceptions)}")
     if rule.needs:
         lines.append(f"- needs {'; '.join(NEEDS[need] for need in sorted(rule.needs))}")
+    judged = [provider.capitalize() for provider in PROVIDERS if rule.id in traffic_rules(provider)]
+    if judged:
+        lines.append(f"- in the traffic of others: judged{'' if len(judged) == len(PROVIDERS) else f' ({judged[0]})'}")
     lines.append(f"- from: {_text(rule.source)}")
     return "\n".join(lines) + "\n"
 

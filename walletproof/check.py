@@ -1,198 +1,54 @@
-"""`walletproof gate` and `walletproof fuzz`: what they can be told, and what they do with it."""
+"""`walletproof check`: recorded traffic, held to the contract and the rules. Nothing is sent."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from walletproof.units import amount, rate, seconds
-
-if TYPE_CHECKING:
-    from contract_tests.checking import Wanted
-    from contract_tests.gate import Options
-
-_LOG_WIDTH = 120  # a log file has no width of its own; rich would take 80
+from walletproof import verdict
+from walletproof.units import seconds
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The two commands, which take the same options."""
-    gate = commands.add_parser(
-        "gate",
-        help="test a target and give a verdict, for a pipeline",
-        description="Test a target by the rules, deterministically and within bounds, and give a verdict.",
-        epilog="exit codes: 0 pass, 1 findings, 2 usage or configuration error, 3 inconclusive",
+    """The command and its options."""
+    check = commands.add_parser(
+        "check",
+        help="hold recorded traffic to the contract and the rules",
+        description="Hold recorded traffic (HAR, or exchanges as lines of JSON; either gzip'd) to the contract and the rules. "
+        "Nothing is sent.",
+        epilog=verdict.EXIT_CODES,
     )
-    fuzz = commands.add_parser(
-        "fuzz",
-        help="test a target with generated requests as well",
-        description="Test a target by the rules and with generated requests, until the time is up.",
-        epilog="exit codes: 0 pass, 1 findings, 2 usage or configuration error, 3 inconclusive",
-    )
-    _options(gate, max_time="300s", max_writes=500)
-    _options(fuzz, max_time="60s", max_writes=2000)
-    fuzz.add_argument("--max-examples", type=int, metavar="N", help="generated requests per operation and phase")
-    gate.set_defaults(run=_run, command="gate", max_examples=None)
-    fuzz.set_defaults(run=_run, command="fuzz")
-
-
-def _options(command: argparse.ArgumentParser, *, max_time: str, max_writes: int) -> None:
-    command.add_argument("url", metavar="URL", help="base URL of the target, such as http://127.0.0.1:8080")
-    what = command.add_argument_group("what is tested")
-    what.add_argument("--provider", action="append", default=[], metavar="NAME", help="flexprice or polar; repeatable")
-    what.add_argument("--spec", type=Path, metavar="FILE", help="use this OpenAPI document instead of the provider's")
-    what.add_argument("--overlay", type=Path, metavar="FILE", help="use this overlay instead of the provider's")
-    what.add_argument("--wallet", action="append", default=[], metavar="ID", help="a wallet that may be read; repeatable")
-    what.add_argument("--wallets-from", type=Path, metavar="FILE", help="such wallets, one id per line or a JSON array")
+    check.set_defaults(run=_run)
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a recording")
+    what = check.add_argument_group("what is judged")
+    verdict.add_contract_options(what)
     what.add_argument(
-        "--customer", action="append", default=[], metavar="ID", help="a customer who may get wallets (and unpaid invoices)"
-    )
-    what.add_argument("--level", choices=("published", "overlay", "semantic"), help="what counts (default: semantic, all)")
-    who = command.add_argument_group("credentials (or WALLETPROOF_API_KEY, WALLETPROOF_BEARER, WALLETPROOF_OTHER_API_KEY, ...)")
-    for role, about in (
-        ("", "the credential"),
-        ("other-", "of somebody else, who must see other wallets"),
-        ("expired-", "that has expired"),
-    ):
-        who.add_argument(f"--{role}api-key", metavar="KEY", help=f"API key {about}" if role else "API key (x-api-key)")
-        who.add_argument(f"--{role}bearer", metavar="TOKEN", help=f"bearer token {about}" if role else "bearer token")
-    who.add_argument("--header", action="append", default=[], metavar="'N: V'", help="send this header; repeatable")
-    who.add_argument("--auth", type=Path, metavar="FILE", help="a Web Fuzzing Commons authentication file")
-    safe = command.add_argument_group("safety")
-    safe.add_argument(
-        "--mode",
-        choices=("read", "own", "all"),
-        default="own",
-        help="read: change nothing; own: change only what this run created (default); all: change anything",
-    )
-    safe.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host beyond this machine; repeatable")
-    writes = f"most writes (default: {max_writes})"
-    safe.add_argument("--max-writes", type=int, default=max_writes, metavar="N", help=writes)
-    safe.add_argument("--max-amount", default="10000", metavar="N", help="most credits put in, in all (default: 10000)")
-    safe.add_argument("--rate", metavar="N/s", help="most requests per second")
-    safe.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
-    run = command.add_argument_group("the run")
-    run.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same requests (default: 1)")
-    run.add_argument("--max-time", default=max_time, metavar="TIME", help=f"such as 90s or 5m (default: {max_time})")
-    run.add_argument("--timeout", default="10s", metavar="TIME", help="for one whole answer (default: 10s)")
-    run.add_argument("--settle", metavar="TIME", help="how long a read may lag behind a write (default: 2s, on this machine 0s)")
-    verdict = command.add_argument_group("verdict and reports")
-    verdict.add_argument("--policy", type=Path, metavar="FILE", help="TOML: level, evidence floor, accepted findings")
-    verdict.add_argument("--baseline", type=Path, metavar="FILE", help="a JSON report: what it found is known")
-    verdict.add_argument(
-        "--report",
+        "--server",
         action="append",
         default=[],
-        metavar="FORMAT=PATH",
-        help="json, junit, sarif, html, github, text; repeatable",
+        metavar="URL",
+        help="base URL of the service; repeatable (default: every host whose paths are a contract's)",
     )
-    verdict.add_argument("--quiet", action="store_true", help="no progress")
+    what.add_argument("--settle", default="2s", metavar="TIME", help="how long a read may lag behind a write (default: 2s)")
+    verdict.add_level_option(what)
+    verdict.add_verdict_options(check)
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Imported here: mistakes on the command line should be answered at once.
-    from importlib import metadata
-
-    from contract_tests import checking
-    from contract_tests.gate import Gate
+    from contract_tests.policy import Floor
     from contract_tests.progress import Progress
-    from contract_tests.reports import formats, github, terminal
-    from contract_tests.reports.terminal import Terminal
-    from contract_tests.results import Results
+    from contract_tests.reports import formats
+    from contract_tests.traffic.examiner import Traffic
+    from contract_tests.traffic.recordings import examine
 
     reports = [formats.parse_report(text) for text in options.report]
-    run_options = _run_options(options)
-    known = _baseline(options.baseline) if options.baseline else {}
-    subjects = checking.subjects(_wanted(options))
-    results = Results(options.command, metadata.version("walletproof"), datetime.now(UTC).isoformat(timespec="seconds"))
-    console = Terminal(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _LOG_WIDTH
-    for subject in subjects:
-        with Progress(console, quiet=options.quiet) as progress:
-            mine = replace(run_options, known=known.get(subject.contract.name, frozenset()))
-            run = Gate(subject, mine, progress.update).run()
-        subject.target.close()
-        results.runs.append(run)
-        if run.interrupted == "interrupted":
-            break
-    try:
-        formats.write(results, reports)  # first, as whoever reads the terminal may stop reading
-    finally:
-        terminal.print_results(console, results)  # all the more if there is no room for a report
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        console.print(github.workflow_commands(results), markup=False, soft_wrap=True)
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        if summary:
-            formats.append(Path(summary), github.summary_markdown(results))
-    return results.exit_code
-
-
-def _run_options(options: argparse.Namespace) -> Options:
-    from contract_tests.gate import Options
-    from contract_tests.policy import Policy, read_policy
-
-    policy = read_policy(options.policy) if options.policy else Policy()
-    if options.level:
-        policy = replace(policy, level=options.level)
-    result = Options(policy, max_time=seconds("--max-time", options.max_time))
-    if options.command == "fuzz":
-        from contract_tests.fuzz.engine import fuzzing
-
-        result.engine = fuzzing(options.max_examples, insecure=options.insecure)
-    return result
-
-
-def _baseline(path: Path) -> dict[str, frozenset[str]]:
-    """What an earlier JSON report found, by provider."""
-    from contract_tests.results import from_json
-    from contract_tests.source import InputError
-
-    try:
-        results = from_json(json.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise InputError(f"--baseline {path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"--baseline {path}: not a JSON report of walletproof (--report json=PATH): {error}") from None
-    found: dict[str, set[str]] = {}
-    for run in results.runs:
-        found.setdefault(run.provider, set()).update(cause.fingerprint for cause in run.causes)
-    return {provider: frozenset(fingerprints) for provider, fingerprints in found.items()}
-
-
-def _wanted(options: argparse.Namespace) -> Wanted:
-    from contract_tests.checking import Wanted, header, read_wallets
-
-    def by_role(kind: str) -> dict[str, str]:
-        found = {
-            "main": getattr(options, kind),
-            "other": getattr(options, f"other_{kind}"),
-            "expired": getattr(options, f"expired_{kind}"),
-        }
-        return {role: value for role, value in found.items() if value}
-
-    return Wanted(
-        url=options.url,
-        providers=tuple(options.provider),
-        spec=options.spec,
-        overlay=options.overlay,
-        api_keys=by_role("api_key"),
-        bearers=by_role("bearer"),
-        headers=tuple(header(text) for text in options.header),
-        auth_file=options.auth,
-        wallets=(*options.wallet, *(read_wallets(options.wallets_from) if options.wallets_from else ())),
-        customers=tuple(options.customer),
-        seed=options.seed,
-        mode=options.mode,
-        max_writes=options.max_writes,
-        max_amount=amount("--max-amount", options.max_amount),
-        rate=rate(options.rate) if options.rate else None,
-        timeout=seconds("--timeout", options.timeout),
-        settle=seconds("--settle", options.settle) if options.settle else None,
-        insecure=options.insecure,
-        allow_hosts=tuple(options.allow_host),
-    )
+    policy = verdict.policy(options, Floor(operations=0.0, rules=0.0))  # a recording is what it is
+    known = verdict.baseline(options.baseline)
+    traffic = Traffic(verdict.contracts(options), options.server, settle=seconds("--settle", options.settle))
+    results = verdict.results("check")
+    console = verdict.console()
+    with Progress(console, quiet=options.quiet) as progress:
+        seen = results.traffic = examine(options.files, traffic, progress.count)
+    broken = seen.unusable.get("unreadable", 0)
+    results.runs = traffic.runs(policy, known, [f"entries that could not be read: {broken:,}"] if broken else [])
+    return verdict.tell(results, reports, console)

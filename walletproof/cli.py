@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from walletproof import check, export, prove, serve
+from walletproof import check, compare, export, fixtures, gate, prove, proxy, serve
 
 USAGE_ERROR = 2
 INCONCLUSIVE = 3
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="walletproof", description="Mock server and contract tests for wallet APIs.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, export, check, prove):
+    for command in (serve, export, fixtures, gate, check, proxy, compare, prove):
         command.add_commands(commands)
     return parser
 

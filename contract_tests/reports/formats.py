@@ -73,7 +73,7 @@ def write(results: Results, reports: Iterable[tuple[str, Path]]) -> None:
         # A target may send what is no Unicode (a lone surrogate); no report is lost for that.
         content = FORMATS[name](results).encode("utf-8", "backslashreplace")
         try:
-            _write(path, content)
+            write_file(path, content)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             failed.append(f"{path}: the {name} report cannot be written: {why or error}")
@@ -90,7 +90,8 @@ def append(path: Path, text: str) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; OSError or ValueError if it cannot be written."""
     if path == STANDARD_OUTPUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)

@@ -55,7 +55,7 @@ def _view(run: Run) -> dict[str, object]:
             "Target": run.target,
             "Mode": run.mode,
             "Level": run.level,
-            "Seed": str(run.seed),
+            **({} if run.seed is None else {"Seed": str(run.seed)}),
             "Requests": f"{run.requests:,}",
             "Time": f"{run.seconds:.1f} s",
         },

@@ -77,7 +77,8 @@ def _properties(suite: ET.Element, results: Results, run: Run) -> None:
         **{f"coverage.{kind}": f"{seen}/{all}" for kind, (seen, all) in run.coverage.counts().items()},
     }
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=name, value=_attribute(str(value)))
+        if value is not None:
+            ET.SubElement(properties, "property", name=name, value=_attribute(str(value)))
 
 
 def _rule(case: ET.Element, rule: RuleResult, causes: list[Cause]) -> None:

@@ -28,11 +28,13 @@ from contract_tests.reports.wording import (
     place,
     plural,
     reasons,
+    seed,
     standing,
     totals,
+    traffic,
     visible,
 )
-from contract_tests.results import Cause, Results, Run
+from contract_tests.results import Cause, Results, Run, TrafficSeen
 
 _MOST_CAUSES = 10
 _MOST_STEPS = 8
@@ -56,7 +58,9 @@ def print_results(console: Console, results: Results) -> None:
     for run in results.runs:
         printer.run(run)
         printer.line()
-    if not results.runs:
+    if results.traffic is not None:
+        printer.traffic(results.traffic)
+    elif not results.runs:
         printer.line(("nothing was run", ""))
     verdict = results.verdict
     printer.line(
@@ -89,7 +93,7 @@ class _Printer:
 
     def run(self, run: Run) -> None:
         groups = together(run.causes)
-        numbers = f"{plural(run.requests, 'request')} in {run.seconds:.1f} s, seed {run.seed}"
+        numbers = f"{plural(run.requests, 'request')} in {run.seconds:.1f} s{seed(run)}"
         what = f"  {one_line(run.mode)}, {run.level}  "
         room = self._width - cell_len(numbers) - cell_len(what) - cell_len(run.provider) - 2
         self.line((one_line(run.provider), "bold"), ("  " + _fit(one_line(run.target), room), ""), (what + numbers, "dim"))
@@ -105,6 +109,18 @@ class _Printer:
         self._lists(run)
         if groups and groups[0][0].steps:
             self._reproduce(groups[0][0])
+
+    def traffic(self, seen: TrafficSeen) -> None:
+        """What of the traffic was looked at."""
+        lines = [("read" if not number else "", line) for number, line in enumerate(traffic(seen))]
+        problems = [one_line(problem) for problem in seen.problems]
+        lines += [("broken" if not number else "", problem) for number, problem in enumerate(problems[:_MOST_LISTED])]
+        if len(problems) > _MOST_LISTED:
+            lines.append(("", f"... and {len(problems) - _MOST_LISTED} more; see the report"))
+        for title, text in lines:
+            # Never cut: which file, which entry, which host is what a reader is here for.
+            self.line((f"{title:<7}", "dim"), (text, ""), cut=False)
+        self.line()
 
     def _verdict(self, run: Run, room: int) -> list[str]:
         """The verdict and what is behind it; gives back the reasons that there is no room for."""
@@ -144,8 +160,8 @@ class _Printer:
                 reasons_of[one_line(rule.reason) or "no reason given"] += 1
         self._list("", [f"{number} not tested: {reason}" for reason, number in _by_count(reasons_of)])
         self._entry("seen", seen)
-        left = f"{plural(run.created, 'wallet')} created, {run.cleaned} cleaned up"
-        self._entry("own", left)
+        if run.seed is not None:
+            self._entry("own", f"{plural(run.created, 'wallet')} created, {run.cleaned} cleaned up")
 
     def _lists(self, run: Run) -> None:
         self._list("left", [one_line(entry) for entry in run.leftovers])

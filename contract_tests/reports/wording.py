@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 
 from contract_tests.reports.ranking import ranked
-from contract_tests.results import Cause, Results, Run, Verdict
+from contract_tests.results import Cause, Results, Run, TrafficSeen, Verdict
 
 VERDICTS: dict[Verdict, str] = {"pass": "Pass", "findings": "Findings", "inconclusive": "Inconclusive"}
+_MOST_ORIGINS = 4
 FAILS = "fails: "
 """How a policy note begins that fails the run."""
 
@@ -132,6 +133,24 @@ def coverage(run: Run) -> dict[str, tuple[int, int]]:
     """Seen and all, by the word that readers know."""
     names = {"enums": "enum values"}
     return {names.get(name, name): pair for name, pair in run.coverage.counts().items()}
+
+
+def seed(run: Run) -> str:
+    """`, seed 1`; nothing where others sent the requests."""
+    return "" if run.seed is None else f", seed {run.seed}"
+
+
+def traffic(seen: TrafficSeen) -> list[str]:
+    """What of the traffic was looked at, in a few lines."""
+    lines = [f"{plural(seen.exchanges, 'exchange')}, {seen.judged:,} judged"]
+    if seen.elsewhere:
+        most = sorted(seen.elsewhere.items(), key=lambda entry: (-entry[1], entry[0]))
+        shown = ", ".join(f"{one_line(origin, 60)} ({count:,})" for origin, count in most[:_MOST_ORIGINS])
+        more = f" and {plural(len(most) - _MOST_ORIGINS, 'other host')}" if len(most) > _MOST_ORIGINS else ""
+        lines.append(f"{sum(seen.elsewhere.values()):,} of other hosts or paths, left alone: {shown}{more}")
+    if seen.unusable:
+        lines.append(", ".join(f"{count:,} {reason}" for reason, count in sorted(seen.unusable.items())))
+    return lines
 
 
 def command(results: Results) -> str:

@@ -61,6 +61,8 @@ NO_SECRETS = Rule(
     "every answer",
 )
 
+_MOST_TEXT = 100_000
+_BESIDE = 60  # characters
 _SECRET = 12  # shorter ones are words, which may stand in an answer by chance
 
 _STATUS_OF_CODE = {
@@ -179,7 +181,7 @@ def error_shape(seen: Observation) -> Iterator[Problem | None]:
     if shape is None:
         return
     problem = shape(seen)
-    yield None if problem is None else Problem(problem, "", None, seen.text[:300])
+    yield None if problem is None else Problem(problem, "", None, seen.text[:_MOST_TEXT])
 
 
 def _flexprice_shape(seen: Observation) -> str | None:
@@ -232,7 +234,7 @@ def no_internals(seen: Observation) -> Iterator[Problem | None]:
     if match is None:
         yield None
     else:
-        yield Problem("the error shows the server's insides", "", None, text[max(0, match.start() - 60) : match.end() + 60])
+        yield Problem("the error shows the server's insides", "", None, _around(text, match))
 
 
 @exchange_rule(NO_SECRETS)
@@ -246,6 +248,17 @@ def no_secrets(seen: Observation) -> Iterator[Problem | None]:
     haystack = seen.text + "".join(value.decode("latin-1") for _, value in seen.response.headers)
     leaked = any(len(secret) >= _SECRET and secret in haystack for secret in (*sent, *seen.secrets))
     yield Problem("the answer repeats credentials") if leaked else None
+
+
+def _around(text: str, match: re.Match[str]) -> str:
+    """What was found with whole words beside it: half a word could not be told from others, or hidden as a secret."""
+    start, end = max(0, match.start() - _BESIDE), match.end() + _BESIDE
+    before, after = text[start : match.start()], text[match.end() : end]
+    if start:
+        before = re.sub(r"\A\S*", "", before)
+    if end < len(text):
+        after = re.sub(r"\S*\Z", "", after)
+    return (before + match[0] + after).strip()
 
 
 def _said(request: Request) -> str:

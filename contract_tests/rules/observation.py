@@ -105,10 +105,13 @@ def decimal(value: Any) -> Decimal | None:
     return _decimal(value) if isinstance(value, str) and len(value) <= 100 else None
 
 
+_LARGEST_EXPONENT = 100  # of any amount of money; sums and products of larger ones may overflow
+
+
 @lru_cache(1_000)  # several rules look at the same members
 def _decimal(value: str) -> Decimal | None:
     try:
         result = Decimal(value)
     except InvalidOperation:
         return None
-    return result if result.is_finite() else None
+    return result if result.is_finite() and abs(result.adjusted()) <= _LARGEST_EXPONENT else None

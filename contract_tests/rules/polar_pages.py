@@ -23,8 +23,8 @@ ONE_CUSTOMER = Rule(
     "auth.one-customer",
     "All wallets of a list belong to one customer.",
     "P2; server/polar/customer_portal/endpoints/wallet.py:28-47",
-    "pages with at least two wallets",
-    "",
+    "pages with at least two wallets; in traffic of others, all that one token is shown",
+    "in traffic: tokens that recorders took out",
     ONLY,
 )
 

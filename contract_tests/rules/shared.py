@@ -41,8 +41,8 @@ OTHERS_WALLETS_HIDDEN = Rule(
     "auth.others-wallets-hidden",
     "Nobody reads another's wallets: they are in no list, and asking for one answers exactly as for one that does not exist.",
     "P8; Flexprice reads are scoped to tenant and environment; OWASP API Security, API1",
-    "two identities that own different wallets",
-    "two keys of one tenant are one identity",
+    "two identities that own different wallets; in traffic of others, all that one key is shown (Flexprice)",
+    "two keys of one tenant are one identity; in traffic, keys that recorders took out, and environments that a header chooses",
     needs=frozenset({"other identity", "wallet"}),
 )
 
@@ -73,7 +73,8 @@ FILTERS_FILTER = Rule(
     "lists.filters-filter",
     "A filter leaves out everything that does not match, and nothing that does.",
     "parameters of the documents; Flexprice internal/repository/ent/wallet.go",
-    "every filter that the service honours, against the unfiltered list",
+    "every filter that the service honours, against the unfiltered list; in traffic of others, the wallet of a list of"
+    " transactions (Flexprice)",
     "filters that the live service is known to ignore: created_by, operator gte, mismatched operators (D13)",
 )
 
@@ -89,8 +90,10 @@ ITEM_EQUALS_GET = Rule(
     "lists.item-equals-get",
     "An item of a list says the same as reading it by its id.",
     "I31; P1",
-    "items of every list whose entities can be read by id",
-    "values that move by themselves while nobody writes (real-time values, usage)",
+    "items of every list whose entities can be read by id; in traffic of others, stored members of wallets with the same"
+    " updated_at (Flexprice)",
+    "values that move by themselves while nobody writes (real-time values, usage); in traffic, the alert state, and times"
+    " that the service's clock may still have had",
     needs=frozenset({"wallet"}),
 )
 
@@ -98,9 +101,20 @@ READS_REPEAT = Rule(
     "state.reads-repeat",
     "Reading twice while nothing changes gives the same answer, forty times over.",
     "P9; RFC 9110 section 9.2.1",
-    "every read operation",
-    "real-time values of wallets that others use meanwhile; headers",
+    "every read operation; in traffic of others, stored members of wallets with the same updated_at (Flexprice)",
+    "real-time values of wallets that others use meanwhile; headers; in traffic, the alert state, and times that the service's"
+    " clock may still have had",
     needs=frozenset({"wallet"}),
+)
+
+FIXED_FOREVER = Rule(
+    "state.fixed-forever",
+    "Id, customer, currency and creation time never change, whatever is done to a wallet; on Flexprice type and rates neither.",
+    "Flexprice I28, internal/ee/service/wallet.go:1663-1736; P13",
+    "updates, top-ups and terminations of wallets that the run created (Flexprice); in traffic of others, every wallet that is"
+    " shown again",
+    "in traffic: digits of rates and times that an answer from memory shows and none from the database",
+    needs=frozenset({"write"}),
 )
 
 UNKNOWN_WALLET = Rule(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,20 +10,15 @@ from pathlib import Path
 import pytest
 from reports_sample import MARKUP, sample
 
+from browser.devtools import chromium
 from contract_tests.reports.html import page
 from contract_tests.reports.ranking import ranked
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_MISSING = "no Chromium on PATH; install it: apt-get install -y chromium (Debian) or snap install chromium (Ubuntu)"
 
 
 def dom(file: Path, *options: str) -> str:
     """The page as the browser has it, after its script ran."""
-    found = [path for name in _NAMES if (path := shutil.which(name))]
-    if not found:
-        pytest.fail(_MISSING)
     profile = file.parent / "profile"
-    command = [found[0], "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *options, "--dump-dom"]
+    command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *options, "--dump-dom"]
     return subprocess.run([*command, file.as_uri()], capture_output=True, check=True, timeout=60).stdout.decode()
 
 

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.flexprice.topups import ROWS_SUM_UP, sums_up
-from contract_tests.probes.flexprice.wallets import CREATED_IS_FOUND
 from contract_tests.probes.probe import Stage, probe
-from contract_tests.rules.flexprice import ONLY
-from contract_tests.rules.rule import Rule
+from contract_tests.rules.flexprice_sequences import CREATED_IS_FOUND, CUSTOMER_LISTS
 from contract_tests.rules.shared import FILTERS_FILTER, ITEM_EQUALS_GET
-
-CUSTOMER_LISTS = Rule(
-    "lists.customer-lists",
-    "A customer's wallets are just the customer's own, active ones, by either way of asking for them.",
-    "I22; internal/ee/service/wallet.go:277-294,2524-2581",
-    "customers of wallets that can be read, and of the run's own",
-    "the order",
-    ONLY,
-)
 
 _FEW = 5
 

@@ -5,29 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from contract_tests.probes.probe import Stage
-from contract_tests.rules.flexprice import TINY, moment
+from contract_tests.rules.flexprice import TINY
+from contract_tests.rules.flexprice_reading import REAL_TIME, same
 from contract_tests.rules.observation import Observation, decimal
 
 UNKNOWN_WALLET = "wallet_00000000000000000000000000"
 """An id of the right form that no service can have issued: a ULID of the year 1970."""
-
-REAL_TIME = frozenset(
-    {
-        "real_time_balance",
-        "real_time_credit_balance",
-        "current_period_usage",
-        "unpaid_invoices_amount",
-        "balance_updated_at",
-        "is_cached_fallback",
-        "credits_available_breakdown",
-    }
-)
-"""Fields that some answers have and others have not, or that move by themselves."""
 
 _CURRENCIES = (
     *("usd", "eur", "gbp", "jpy", "inr", "aud", "cad", "chf", "sek", "nok", "dkk"),
@@ -174,15 +161,5 @@ def differences(one: dict[str, Any], two: dict[str, Any], ignore: frozenset[str]
     Empty, null and absent are the same; decimals are numbers; times may differ by what databases cut off.
     """
     return sorted(
-        name for name in (one.keys() | two.keys()) - ignore if not _same(name, one.get(name) or None, two.get(name) or None)
+        name for name in (one.keys() | two.keys()) - ignore if not same(name, one.get(name) or None, two.get(name) or None)
     )
-
-
-def _same(name: str, one: Any, two: Any) -> bool:
-    if one == two:
-        return True
-    if name.endswith("_at"):
-        first, second = moment(one), moment(two)
-        return first is not None and second is not None and abs(first - second) < timedelta(milliseconds=1)
-    first_number, second_number = decimal(one), decimal(two)
-    return first_number is not None and first_number == second_number

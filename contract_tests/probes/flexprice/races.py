@@ -8,6 +8,7 @@ from functools import partial
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY
+from contract_tests.rules.flexprice_sequences import SAME_KEY_AT_ONCE
 from contract_tests.rules.observation import decimal
 from contract_tests.rules.rule import WRITES, Rule
 
@@ -20,16 +21,6 @@ PARALLEL_TOPUPS = Rule(
     ONLY,
     WRITES,
 )
-SAME_KEY_AT_ONCE = Rule(
-    "concurrency.same-key-at-once",
-    "The same idempotency key sent several times at the same moment takes effect once.",
-    "I20; ent/schema/wallettransaction.go:173-178",
-    "six top-ups at once with one key on a wallet that the run created",
-    "which of them is answered with success",
-    ONLY,
-    WRITES,
-)
-
 TERMINATED_ONCE = Rule(
     "concurrency.terminated-once",
     "Terminating at the same moment closes a wallet, and takes its credits out, once.",

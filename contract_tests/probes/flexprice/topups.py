@@ -7,41 +7,23 @@ from functools import partial
 from typing import Any
 
 from contract_tests.probes.flexprice import lab
-from contract_tests.probes.flexprice.wallets import FIXED_FOREVER, SENT_IS_KEPT, fixed
+from contract_tests.probes.flexprice.wallets import fixed
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY, TINY, tau
+from contract_tests.rules.flexprice_sequences import (
+    AMOUNT_CONVERTED,
+    KEY_TAKES_EFFECT_ONCE,
+    PENDING_CHANGES_NOTHING,
+    SENT_IS_KEPT,
+    TOPUP_ADDS,
+    TOPUP_BOOKED,
+)
 from contract_tests.rules.observation import Observation, decimal
 from contract_tests.rules.rule import WRITES, Rule
+from contract_tests.rules.shared import FIXED_FOREVER
 
 _SERVICE = "internal/ee/service/wallet.go"
 
-TOPUP_ADDS = Rule(
-    "money.top-up-adds",
-    "A direct top-up of c credits, with b as bonus, raises credit_balance by exactly c + b; a read right after it shows that.",
-    f"I18; {_SERVICE}:570-757",
-    "top-ups of wallets that the run created",
-    "a lag of as long as --settle says",
-    ONLY,
-    WRITES,
-)
-TOPUP_BOOKED = Rule(
-    "money.top-up-booked",
-    "A top-up of c credits, with b as bonus, books one row of c and one of b, and the answer's row is the one that is listed.",
-    f"I18; {_SERVICE}:570-757",
-    "top-ups of wallets that the run created",
-    "the class of bonus rows; rows that automatic top-up adds",
-    ONLY,
-    WRITES,
-)
-AMOUNT_CONVERTED = Rule(
-    "money.amount-becomes-credits",
-    "A top-up by amount brings amount / topup_conversion_rate credits.",
-    "internal/api/dto/wallet.go:360-388",
-    "top-ups by amount of wallets that the run created",
-    "how many digits the division keeps, beyond 9",
-    ONLY,
-    WRITES,
-)
 BALANCE_AFTER_TOPUP = Rule(
     "money.balance-recomputed",
     "After a direct top-up balance = credit_balance x conversion_rate, whatever the top-up rate.",
@@ -49,24 +31,6 @@ BALANCE_AFTER_TOPUP = Rule(
     "wallets of the run whose rates differ",
     providers=ONLY,
     needs=WRITES,
-)
-KEY_TAKES_EFFECT_ONCE = Rule(
-    "money.key-takes-effect-once",
-    "An idempotency key that was used is refused, on any wallet, and nothing changes: no balance, no row.",
-    "I20; ent/schema/wallettransaction.go:173-178",
-    "top-ups that use a key again, one after the other",
-    "409 or 400 of the same meaning",
-    ONLY,
-    WRITES,
-)
-PENDING_CHANGES_NOTHING = Rule(
-    "money.pending-changes-nothing",
-    "A purchase that waits for its invoice is a pending row with an invoice_id, and leaves the stored balances as they were.",
-    f"I30, I12; {_SERVICE}:570-757",
-    "PURCHASED_CREDIT_INVOICED top-ups of the run",
-    "tenants that complete such purchases at once (the row is completed then); the real-time balance, which may fall",
-    ONLY,
-    WRITES,
 )
 ROWS_SUM_UP = Rule(
     "money.rows-sum-to-balance",

@@ -8,37 +8,20 @@ from typing import Any
 from contract_tests.probes.flexprice import lab
 from contract_tests.probes.probe import Stage, probe
 from contract_tests.rules.flexprice import ONLY
+from contract_tests.rules.flexprice_reading import FIXED, REAL_TIME
+from contract_tests.rules.flexprice_sequences import (
+    CREATED_IS_FOUND,
+    NEW_WALLET_DEFAULTS,
+    SENT_IS_KEPT,
+    TERMINATE_CLOSES,
+    UPDATE_MERGES,
+)
 from contract_tests.rules.observation import Observation, decimal
 from contract_tests.rules.rule import WRITES, Rule
-from contract_tests.rules.shared import READS_REPEAT
+from contract_tests.rules.shared import FIXED_FOREVER, READS_REPEAT
 
 _SERVICE = "internal/ee/service/wallet.go"
 
-NEW_WALLET_DEFAULTS = Rule(
-    "state.new-wallet-defaults",
-    "A new wallet is active, empty, in alert state ok, named after its type and currency, and pays what its type pays.",
-    "I29; internal/api/dto/wallet.go:118-182",
-    "wallets that the run creates",
-    providers=ONLY,
-    needs=WRITES,
-)
-SENT_IS_KEPT = Rule(
-    "state.sent-is-kept",
-    "What is sent on creation or top-up comes back as it was sent; currencies in lower case.",
-    "I27, I29; internal/api/dto/wallet.go",
-    "wallets and top-ups of the run",
-    providers=ONLY,
-    needs=WRITES,
-)
-CREATED_IS_FOUND = Rule(
-    "state.created-is-found",
-    "A created wallet is found by id, in search and among its customer's wallets, and says the same everywhere.",
-    "I31; internal/repository/ent/wallet.go",
-    "wallets that the run creates",
-    "a lag of as long as --settle says",
-    ONLY,
-    WRITES,
-)
 ONE_PER_KIND = Rule(
     "state.one-wallet-per-kind",
     "A customer has one active wallet per currency (in any case) and type; others are fine, and a closed one does not count.",
@@ -48,35 +31,11 @@ ONE_PER_KIND = Rule(
     ONLY,
     WRITES,
 )
-UPDATE_MERGES = Rule(
-    "state.update-merges",
-    "An update changes what it names and nothing else; metadata is replaced as a whole; reading shows it.",
-    f"I28; {_SERVICE}:1663-1736",
-    "wallets that the run creates",
-    providers=ONLY,
-    needs=WRITES,
-)
-FIXED_FOREVER = Rule(
-    "state.fixed-forever",
-    "Id, customer, currency, type, rates and creation time never change, whatever is done to a wallet.",
-    f"I28; {_SERVICE}:1663-1736",
-    "updates, top-ups and terminations of wallets that the run created",
-    providers=ONLY,
-    needs=WRITES,
-)
 UPDATED_AT_MOVES = Rule(
     "state.updated-at-moves",
     "The answer to an update shows the wallet as it is now: its updated_at is what a read says right after.",
     "WalletResponse of the document; D20 is the deviation",
     "updates of wallets that the run created",
-    providers=ONLY,
-    needs=WRITES,
-)
-TERMINATE_CLOSES = Rule(
-    "state.terminate-closes",
-    "Terminating closes a wallet for good: it stays readable, leaves its customer's list, and a second time is refused.",
-    f"I22; {_SERVICE}:1605-1652",
-    "wallets that the run created",
     providers=ONLY,
     needs=WRITES,
 )
@@ -88,8 +47,6 @@ TERMINATE_EMPTIES = Rule(
     providers=ONLY,
     needs=WRITES,
 )
-
-_FIXED = ("id", "customer_id", "currency", "wallet_type", "conversion_rate", "topup_conversion_rate", "created_at")
 
 
 @probe("flexprice", NEW_WALLET_DEFAULTS, SENT_IS_KEPT, CREATED_IS_FOUND, needs=["write"])
@@ -262,7 +219,7 @@ def update(stage: Stage) -> None:
             lambda seen, wanted=wanted: not _changed(wanted, seen),  # type: ignore[misc]
         )
         for seen in (answer, after):
-            different = [name for name in _changed(wanted, seen) if name not in _FIXED]
+            different = [name for name in _changed(wanted, seen) if name not in FIXED]
             stage.judge(
                 UPDATE_MERGES,
                 not different,
@@ -293,8 +250,8 @@ def fixed(stage: Stage, original: dict[str, Any], seen: Observation, *evidence: 
     body = seen.body.get("wallet", seen.body) if isinstance(seen.body, dict) else None
     if not seen.ok or not isinstance(body, dict):
         return
-    one = {name: original.get(name) for name in _FIXED}
-    two = {name: body.get(name) for name in _FIXED}
+    one = {name: original.get(name) for name in FIXED}
+    two = {name: body.get(name) for name in FIXED}
     different = lab.differences(one, two)
     stage.judge(
         FIXED_FOREVER,
@@ -310,7 +267,7 @@ def fixed(stage: Stage, original: dict[str, Any], seen: Observation, *evidence: 
 
 def _changed(wanted: dict[str, Any], seen: Observation) -> list[str]:
     body = seen.body if isinstance(seen.body, dict) else {}
-    return lab.differences(wanted, body, lab.REAL_TIME | {"updated_at", "updated_by"})
+    return lab.differences(wanted, body, REAL_TIME | {"updated_at", "updated_by"})
 
 
 @probe("flexprice", TERMINATE_CLOSES, TERMINATE_EMPTIES, FIXED_FOREVER, needs=["write"])

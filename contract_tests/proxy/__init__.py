@@ -1,0 +1,1 @@
+"""A reverse proxy in front of one service that judges what passes."""

@@ -92,6 +92,7 @@ class CreditFixture(FixtureModel):
     """Credits that came in."""
 
     credit: Positive
+    id: Annotated[str, _id("wtxn")] | None = None
     reason: CreditReason = "PURCHASED_CREDIT_DIRECT"
     status: TransactionStatus = "completed"
     at: Moment | None = None
@@ -106,6 +107,7 @@ class DebitFixture(FixtureModel):
     """Credits that went out."""
 
     debit: Positive
+    id: Annotated[str, _id("wtxn")] | None = None
     reason: DebitReason = "CREDIT_ADJUSTMENT"
     at: Moment | None = None
     description: str = ""
@@ -197,8 +199,8 @@ class TemplateFixture(WalletFixture):
     def _is_plain(self) -> Self:
         if self.customer.id or self.customer.external_id or self.customer.unpaid_invoices or self.customer.usage_rate:
             raise ValueError("a customer in the population has no id, external_id, unpaid_invoices or usage_rate of its own")
-        if any(row.at or getattr(row, "expires", None) or row.idempotency_key for row in self.transactions):
-            raise ValueError("transactions in the population have no `at`, `expires` or `idempotency_key`")
+        if any(row.id or row.at or getattr(row, "expires", None) or row.idempotency_key for row in self.transactions):
+            raise ValueError("transactions in the population have no `id`, `at`, `expires` or `idempotency_key`")
         return self
 
 

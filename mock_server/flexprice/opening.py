@@ -146,6 +146,7 @@ class Opening:
         self._check_ids(source)
         active: dict[tuple[str, str, str], str] = {}
         keys: dict[str, str] = {}
+        row_ids: dict[str, str] = {}
         for name, fixture in self._fixtures.personas.items():
             place = ("personas", name)
             if fixture.customer not in self._fixtures.customers:
@@ -158,6 +159,8 @@ class Opening:
                     f"customer {fixture.customer!r} has an active {fixture.currency} {fixture.type} wallet: {active[kind]!r}",
                 )
             for index, row in enumerate(fixture.transactions):
+                if row.id and row_ids.setdefault(row.id, f"{name}, row {index}") != f"{name}, row {index}":
+                    raise source.error((*place, "transactions", index, "id"), f"duplicate id {row.id}: {row_ids[row.id]} has it")
                 if row.idempotency_key and keys.setdefault(row.idempotency_key, name) != name:
                     raise source.error(
                         (*place, "transactions", index, "idempotency_key"),
@@ -192,6 +195,8 @@ class Opening:
                 record_row(account, row, str(index), at, str, self._first_day)
             except ledger.InsufficientCredits:
                 raise source.error((*here, "debit"), "more than the credits that can be consumed by then") from None
+            except money.TooLarge as error:
+                raise source.error(here, f"the balance after it cannot be stored: {error}") from None
 
     def _customer_id(self, name: str) -> str:
         return self.seed.id("cust", milliseconds(_spread(self.seed, _CUSTOMERS_START, 20, "customer", name)), "customer", name)
@@ -258,7 +263,7 @@ class Opening:
                     billing_reason="WALLET_AUTO_TOPUP" if row.metadata.get("auto_topup") == "true" else "WALLET_TOPUP",
                     created_at=at,
                     wallet_id=self.persona_ids[name],
-                    transaction_id=self._row_id(name, index, at),
+                    transaction_id=self._row_id(name, index, row, at),
                 )
 
     def _dated_rows(self, name: str, fixture: PersonaFixture) -> Iterator[tuple[CreditFixture | DebitFixture, datetime]]:
@@ -268,15 +273,15 @@ class Opening:
             at = moment(row.at) if row.at else at + timedelta(days=1)
             yield row, at
 
-    def _row_id(self, name: str, index: int, at: datetime) -> str:
-        return self.seed.id("wtxn", milliseconds(at), "persona", name, index)
+    def _row_id(self, name: str, index: int, row: CreditFixture | DebitFixture, at: datetime) -> str:
+        return row.id or self.seed.id("wtxn", milliseconds(at), "persona", name, index)
 
     def _build(self, wallet_id: str, fixture: PersonaFixture, name: str, fake: Text) -> Account:
         customer_id = self._customer_ids[fixture.customer]
         created = self._created(name)
         account = Account(wallet_of(wallet_id, customer_id, fixture, created, fake))
         for index, (row, at) in enumerate(self._dated_rows(name, fixture)):
-            record_row(account, row, self._row_id(name, index, at), at, fake, self._first_day)
+            record_row(account, row, self._row_id(name, index, row, at), at, fake, self._first_day)
         usage = self.usage(customer_id, fixture.currency)
         now = ledger.real_time(account.wallet, usage.amount, self.invoices(customer_id))
         alerts = ledger.effective_alerts(account.wallet, self.tenant_settings.alerts)

@@ -1,0 +1,1 @@
+"""Fixture files from traffic: wallets that others used become wallets of the mock."""

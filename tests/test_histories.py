@@ -709,6 +709,10 @@ HONEST: dict[str, list[Step]] = {
         replace(GONE, asked=(("x-api-key", "REDACTED-REDACTED"),)),
     ],
     "keys that were hidden": [replace(created(), asked=(("x-api-key", "***"),)), replace(GONE, asked=(("x-api-key", "***"),))],
+    **{
+        f"keys that may be anybody's: {key}": [replace(step, asked=(("x-api-key", key),)) for step in (created(), GONE)]
+        for key in ("test-key-1", "0000000000000000", "REPLACE-WITH-YOUR-KEY")
+    },
     "no keys": [replace(created(), asked=(("x-api-key", ""),)), replace(GONE, asked=(("x-api-key", ""),))],
     "senders that nobody knows": [replace(created(), client=""), replace(GONE, client="")],
     "a new wallet that is not there yet": [replace(created(), start=1), replace(GONE, start=3.4)],
@@ -830,6 +834,7 @@ HONEST: dict[str, list[Step]] = {
     "a price unit": [created({"price_unit": "btc"}, currency="btc", conversion_rate="7", name="Prepaid Wallet - USD")],
     "a rate of 0": [created({"conversion_rate": "0"}, conversion_rate="1")],
     "a currency beyond ASCII": [created({"currency": "İB"}, currency="ib", name="Prepaid Wallet - IB")],
+    "a wallet's currency beyond ASCII": [created({"currency": ...}, currency="äb", name="Prepaid Wallet - ??")],
     "a creation with less": [created({"wallet_type": ..., "customer_id": None, "description": "", "metadata": {"n": 1}})],
     "a wallet of a type that is not known": [created({"wallet_type": ...}, wallet_type="OTHER", name="x", config={})],
     "a top-up with more": [

@@ -20,7 +20,7 @@ test: $(VENV)/dev.done  ## Run the tests; options: make test ARGS="-k polar"
 prove: $(VENV)/dev.done  ## Show that the gate finds every defect (minutes); options: make prove ARGS="--seeds 100"
 	$(BIN)/walletproof prove $(ARGS)
 
-test-engine: $(VENV)/dev.done  ## Have stock Schemathesis look for faults in the mock (a minute)
+test-engine: $(VENV)/dev.done  ## What takes minutes: stock Schemathesis on the mock, equal mocks compared; options: make test-engine ARGS="--seeds 50"
 	$(BIN)/python -m pytest tests/engine $(ARGS)
 
 test-browser: $(VENV)/dev.done  ## Look at what JavaScript has a part in (needs Chromium and node)

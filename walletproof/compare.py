@@ -7,15 +7,15 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from walletproof import verdict
-from walletproof.units import amount, rate, seconds
+from walletproof.target_options import add_patience_options, add_safety_options, wanted
+from walletproof.units import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contract_tests.checking import Wanted
     from contract_tests.compare.comparing import Comparing, Options
     from contract_tests.compare.outcome import Comparisons
     from contract_tests.probes.probe import Subject
@@ -63,20 +63,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _credentials(compare, "", "A", "WALLETPROOF_API_KEY, WALLETPROOF_BEARER, ...")
     _credentials(compare, "b-", "B", "WALLETPROOF_B_API_KEY, WALLETPROOF_B_BEARER, ...; a mock on this machine needs none")
-    safe = compare.add_argument_group("safety, on each side")
-    modes = "read: change nothing; own: change only what this run created (default)"
-    safe.add_argument("--mode", choices=("read", "own"), default="own", help=modes)
-    safe.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host beyond this machine; repeatable")
-    safe.add_argument("--max-writes", type=int, default=1500, metavar="N", help="most writes (default: 1500)")
-    safe.add_argument("--max-amount", default="10000", metavar="N", help="most credits put in, in all (default: 10000)")
-    safe.add_argument("--rate", metavar="N/s", help="most requests per second")
-    safe.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
+    add_safety_options(compare, title="safety, on each side", modes=("read", "own"), max_writes=1500)
     run = compare.add_argument_group("the run")
     run.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same steps (default: 1)")
     run.add_argument("--steps", type=int, default=100, metavar="N", help="steps at random after the usual ones (default: 100)")
     run.add_argument("--max-time", default="300s", metavar="TIME", help="such as 90s or 5m (default: 300s)")
-    run.add_argument("--timeout", default="10s", metavar="TIME", help="for one whole answer (default: 10s)")
-    run.add_argument("--settle", metavar="TIME", help="how long a read may lag behind a write (default: 2s, on this machine 0s)")
+    add_patience_options(run)
     out = compare.add_argument_group("reports and proposals")
     out.add_argument("--report", action="append", default=[], metavar="FORMAT=PATH", help="json, text; repeatable")
     out.add_argument("--to-overlay", type=Path, metavar="FILE", help="propose an overlay with which the contract fits A")
@@ -239,12 +231,12 @@ def _subjects(options: argparse.Namespace) -> list[tuple[Subject, Subject]]:
     pairs = _pairs(options.wallet)
     own = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX_B)}
     others = {name.replace(_PREFIX_B, _PREFIX, 1): value for name, value in os.environ.items() if name.startswith(_PREFIX_B)}
-    first = _said_of("A", lambda: checking.subjects(_wanted(options, "", tuple(pair[0] for pair in pairs)), own))
+    first = _said_of("A", lambda: checking.subjects(wanted(options, options.a, wallets=(pair[0] for pair in pairs)), own))
     providers = tuple(subject.contract.name for subject in first)
-    wanted = _wanted(options, "b_", tuple(pair[1] for pair in pairs))
+    of_b = wanted(options, options.b, side="b_", wallets=(pair[1] for pair in pairs))
     if not options.spec and not options.overlay:
-        wanted = replace(wanted, providers=providers)
-    second = _said_of("B", lambda: checking.subjects(wanted, others))
+        of_b = replace(of_b, providers=providers)
+    second = _said_of("B", lambda: checking.subjects(of_b, others))
     for subject in second:
         for name, identity in subject.identities.items():
             if identity.variable.startswith(_PREFIX):
@@ -267,36 +259,3 @@ def _said_of(side: str, make: Callable[[], list[Subject]]) -> list[Subject]:
                 text = text.replace(f"--{flag}", f"--b-{flag}")
             text = text.replace(_PREFIX, _PREFIX_B)
         raise InputError(f"{side}: {text}") from None
-
-
-def _wanted(options: argparse.Namespace, flag: str, wallets: tuple[str, ...]) -> Wanted:
-    from contract_tests.checking import Wanted, header
-
-    def given(name: str) -> Any:
-        return getattr(options, f"{flag}{name}")
-
-    def by_role(kind: str) -> dict[str, str]:
-        found = {"main": given(kind), "expired": given(f"expired_{kind}")}
-        return {role: str(value) for role, value in found.items() if value}
-
-    return Wanted(
-        url=options.b if flag else options.a,
-        providers=tuple(options.provider),
-        spec=options.spec,
-        overlay=options.overlay,
-        api_keys=by_role("api_key"),
-        bearers=by_role("bearer"),
-        headers=tuple(header(text) for text in given("header")),
-        auth_file=given("auth"),
-        wallets=wallets,
-        customers=tuple(given("customer")),
-        seed=options.seed,
-        mode=options.mode,
-        max_writes=options.max_writes,
-        max_amount=amount("--max-amount", options.max_amount),
-        rate=rate(options.rate) if options.rate else None,
-        timeout=seconds("--timeout", options.timeout),
-        settle=seconds("--settle", options.settle) if options.settle else None,
-        insecure=options.insecure,
-        allow_hosts=tuple(options.allow_host),
-    )

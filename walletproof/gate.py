@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from walletproof import verdict
-from walletproof.units import amount, rate, seconds
+from walletproof.target_options import add_patience_options, add_safety_options, wanted
+from walletproof.units import seconds
 from walletproof.verdict import add_contract_options, add_level_option, add_verdict_options
 
 if TYPE_CHECKING:
-    from contract_tests.checking import Wanted
     from contract_tests.gate import Options
 
 
@@ -57,24 +57,11 @@ def _options(command: argparse.ArgumentParser, *, max_time: str, max_writes: int
         who.add_argument(f"--{role}bearer", metavar="TOKEN", help=f"bearer token {about}" if role else "bearer token")
     who.add_argument("--header", action="append", default=[], metavar="'N: V'", help="send this header; repeatable")
     who.add_argument("--auth", type=Path, metavar="FILE", help="a Web Fuzzing Commons authentication file")
-    safe = command.add_argument_group("safety")
-    safe.add_argument(
-        "--mode",
-        choices=("read", "own", "all"),
-        default="own",
-        help="read: change nothing; own: change only what this run created (default); all: change anything",
-    )
-    safe.add_argument("--allow-host", action="append", default=[], metavar="HOST", help="a host beyond this machine; repeatable")
-    writes = f"most writes (default: {max_writes})"
-    safe.add_argument("--max-writes", type=int, default=max_writes, metavar="N", help=writes)
-    safe.add_argument("--max-amount", default="10000", metavar="N", help="most credits put in, in all (default: 10000)")
-    safe.add_argument("--rate", metavar="N/s", help="most requests per second")
-    safe.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
+    add_safety_options(command, max_writes=max_writes)
     run = command.add_argument_group("the run")
     run.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same requests (default: 1)")
     run.add_argument("--max-time", default=max_time, metavar="TIME", help=f"such as 90s or 5m (default: {max_time})")
-    run.add_argument("--timeout", default="10s", metavar="TIME", help="for one whole answer (default: 10s)")
-    run.add_argument("--settle", metavar="TIME", help="how long a read may lag behind a write (default: 2s, on this machine 0s)")
+    add_patience_options(run)
     add_verdict_options(command)
 
 
@@ -88,7 +75,8 @@ def _run(options: argparse.Namespace) -> int:
     reports = [formats.parse_report(text) for text in options.report]
     run_options = _run_options(options)
     known = verdict.baseline(options.baseline)
-    subjects = checking.subjects(_wanted(options))
+    wallets = (*options.wallet, *(checking.read_wallets(options.wallets_from) if options.wallets_from else ()))
+    subjects = checking.subjects(wanted(options, options.url, wallets=wallets))
     results = verdict.results(options.command)
     console = verdict.console()
     for subject in subjects:
@@ -111,37 +99,3 @@ def _run_options(options: argparse.Namespace) -> Options:
 
         result.engine = fuzzing(options.max_examples, insecure=options.insecure)
     return result
-
-
-def _wanted(options: argparse.Namespace) -> Wanted:
-    from contract_tests.checking import Wanted, header, read_wallets
-
-    def by_role(kind: str) -> dict[str, str]:
-        found = {
-            "main": getattr(options, kind),
-            "other": getattr(options, f"other_{kind}"),
-            "expired": getattr(options, f"expired_{kind}"),
-        }
-        return {role: value for role, value in found.items() if value}
-
-    return Wanted(
-        url=options.url,
-        providers=tuple(options.provider),
-        spec=options.spec,
-        overlay=options.overlay,
-        api_keys=by_role("api_key"),
-        bearers=by_role("bearer"),
-        headers=tuple(header(text) for text in options.header),
-        auth_file=options.auth,
-        wallets=(*options.wallet, *(read_wallets(options.wallets_from) if options.wallets_from else ())),
-        customers=tuple(options.customer),
-        seed=options.seed,
-        mode=options.mode,
-        max_writes=options.max_writes,
-        max_amount=amount("--max-amount", options.max_amount),
-        rate=rate(options.rate) if options.rate else None,
-        timeout=seconds("--timeout", options.timeout),
-        settle=seconds("--settle", options.settle) if options.settle else None,
-        insecure=options.insecure,
-        allow_hosts=tuple(options.allow_host),
-    )

@@ -42,8 +42,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verdict.add_contract_options(what)
     what.add_argument("--settle", default="2s", metavar="TIME", help="how long a read may lag behind a write (default: 2s)")
     verdict.add_level_option(what)
-    verdict.add_verdict_options(proxy)
-    proxy.add_argument(
+    verdict.add_verdict_options(proxy).add_argument(
         "--fail-on",
         choices=("published", "overlay", "semantic"),
         metavar="LEVEL",
@@ -96,20 +95,20 @@ def _run(options: argparse.Namespace) -> int:
             try:
                 await serving.run(ready)
             finally:
+                upstream.close()
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
         _with_fast_loop(serve())
     results.traffic = examination.counted
-    if options.fail_on:
-        policy = replace(policy, level=options.fail_on)
-    results.runs = traffic.runs(policy, known)
+    results.binding = bool(options.fail_on)
+    results.runs = traffic.runs(replace(policy, level=options.fail_on) if options.fail_on else policy, known)
     code = verdict.tell(results, reports, console)
     if options.block:
         console.print(f"blocked: {examination.blocked:,}", highlight=False)
     if examination.broken_recording:
         raise InputError(f"--record: {examination.broken_recording}; the recording is not whole")
-    return code if options.fail_on else 0
+    return code
 
 
 def _with_fast_loop(serving: Coroutine[None, None, None]) -> None:

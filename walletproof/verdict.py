@@ -31,8 +31,8 @@ def add_contract_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--overlay", type=Path, metavar="FILE", help="use this overlay instead of the provider's")
 
 
-def add_verdict_options(command: argparse.ArgumentParser) -> None:
-    """The options themselves."""
+def add_verdict_options(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The options themselves; gives their group, for what a command has besides."""
     verdict = command.add_argument_group("verdict and reports")
     verdict.add_argument("--policy", type=Path, metavar="FILE", help="TOML: level, evidence floor, accepted findings")
     verdict.add_argument("--baseline", type=Path, metavar="FILE", help="a JSON report: what it found is known")
@@ -44,6 +44,7 @@ def add_verdict_options(command: argparse.ArgumentParser) -> None:
         help="json, junit, sarif, html, github, text; repeatable",
     )
     verdict.add_argument("--quiet", action="store_true", help="no progress")
+    return verdict
 
 
 def add_level_option(group: argparse._ArgumentGroup) -> None:

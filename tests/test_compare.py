@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 import yaml
 from conftest import Mock
 from gating import play, wallets
+from reports_sample import CONTROL, MARKUP
+from reports_sample import step as exchange
 
 from contract_tests.checking import Wanted, subjects
 from contract_tests.compare.comparing import Comparing, Options
@@ -24,8 +27,9 @@ from contract_tests.compare.flexprice import Story
 from contract_tests.compare.flexprice import sequence as flexprice_sequence
 from contract_tests.compare.lawful import lawful
 from contract_tests.compare.names import Names
-from contract_tests.compare.outcome import Comparison
+from contract_tests.compare.outcome import Comparison, Comparisons, Difference, Fidelity, NotComparable, Words
 from contract_tests.compare.proposal import propose
+from contract_tests.compare.reports import as_html
 from contract_tests.compare.steps import Situations, Step, Symbol
 from contract_tests.compare.times import Times, instant
 from contract_tests.contract import Contract
@@ -448,7 +452,7 @@ def test_a_side_that_is_not_there_is_inconclusive(capsys: pytest.CaptureFixture[
 def test_a_report_tells_both_sides(capsys: pytest.CaptureFixture[str], tmp_path: Path, mock: Mock, session: str) -> None:
     """Differences with both exchanges and a way to see them again, on the terminal and in the JSON; exit code 1."""
     play(mock, f"{session}-b", "polar-not-found-without-error")
-    report = tmp_path / "report.json"
+    report, page = tmp_path / "report.json", tmp_path / "report.html"
     code, out, _ = run_command(
         capsys,
         mock.url,
@@ -461,6 +465,8 @@ def test_a_report_tells_both_sides(capsys: pytest.CaptureFixture[str], tmp_path:
         f"x-mock-session: {session}-b",
         "--report",
         f"json={report}",
+        "--report",
+        f"html={page}",
         "--steps",
         "0",
     )
@@ -475,6 +481,29 @@ def test_a_report_tells_both_sides(capsys: pytest.CaptureFixture[str], tmp_path:
     (entry,) = run["differences"]
     assert entry["fingerprint"] == "customer_portal:wallets:get shape /error"
     assert (entry["step_a"]["status"], entry["step_b"]["status"], entry["b"]) == (404, 404, "absent")
+    shown = page.read_text("utf-8")
+    assert entry["step_a"]["curl"] in unescape(shown)
+    assert shown.count("<b>A</b>") == shown.count("<b>B</b>") == 1
+    assert f"--ignore '{entry['fingerprint']}'" in shown
+
+
+def test_nothing_gets_out_of_the_page() -> None:
+    """What the services sent is shown as text, control characters as escapes, whatever member of a difference it stands in."""
+    odd = f"{MARKUP} {CONTROL}"
+    entry = Difference(odd, odd, "shape", odd, odd, odd, odd, odd, exchange(odd), exchange(odd, curl=MARKUP), [odd], [odd], [odd])
+    run = Comparison(odd, odd, odd, "own", 1, [odd, odd], why=[odd], differences=[entry], by_operation={odd: Fidelity(1, 2)})
+    run.not_comparable, run.words, run.paired, run.leftovers = (
+        [NotComparable(odd, odd)],
+        [Words(odd, odd, odd, odd)],
+        [odd],
+        [odd],
+    )
+
+    made = as_html(Comparisons("0.1.0", "2026-01-02T03:04:05Z", [run]))
+
+    assert "<script>alert" not in made
+    assert "</style> &amp;" not in made
+    assert not [mark for mark in made if not mark.isprintable() and mark not in "\n\t"]
 
 
 def test_proposals_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path, mock: Mock, session: str) -> None:
@@ -518,7 +547,7 @@ def test_proposals_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Pat
         ),
         (["http://127.0.0.1:1", "http://127.0.0.1:1", "--ignore", "balance"], "--volatile and --ignore: 'balance': expected"),
         (["http://127.0.0.1:1", "http://127.0.0.1:1", "--wallet", "=x"], "--wallet =x: expected an id"),
-        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--report", "html=x"], "--report html=x: compare has no format 'html'"),
+        (["http://127.0.0.1:1", "http://127.0.0.1:1", "--report", "sarif=x"], "--report sarif=x: compare has no format 'sarif'"),
     ],
 )
 def test_mistakes_are_told(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

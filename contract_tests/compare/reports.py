@@ -1,4 +1,4 @@
-"""What a comparison found out, as text for a terminal or a file, and as JSON."""
+"""What a comparison found out, in every format."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.text import Text
 
 from contract_tests.compare.answers import KINDS
-from contract_tests.compare.outcome import Comparison, Comparisons, Difference, Fidelity, NotComparable, Words, to_json
+from contract_tests.compare.outcome import Comparison, Comparisons, Difference, to_json
+from contract_tests.compare.wording import VERDICTS, fidelity, skipped, words
 from contract_tests.reports.wording import one_line, plural, visible
 
 _MOST_GROUPS = 12
 _MOST_LISTED = 6
 _MOST_OPERATIONS = 4
 _WIDTH = 100
-_VERDICTS = {"pass": "no difference", "findings": "differences", "inconclusive": "inconclusive"}
 _COLOURS = {"pass": "bold green", "findings": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -29,7 +29,7 @@ def print_comparisons(console: Console, comparisons: Comparisons) -> None:
         printer.run(run)
         printer.line()
     verdict = comparisons.verdict
-    printer.line(("compare: ", ""), (_VERDICTS[verdict], _COLOURS[verdict]), (f" (exit code {comparisons.exit_code})", ""))
+    printer.line(("compare: ", ""), (VERDICTS[verdict], _COLOURS[verdict]), (f" (exit code {comparisons.exit_code})", ""))
 
 
 def as_text(comparisons: Comparisons) -> str:
@@ -47,7 +47,14 @@ def as_json(comparisons: Comparisons) -> str:
     return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
-FORMATS: dict[str, Callable[[Comparisons], str]] = {"json": as_json, "text": as_text}
+def as_html(comparisons: Comparisons) -> str:
+    """One page that needs nothing else."""
+    from contract_tests.compare.page import page
+
+    return page(comparisons)
+
+
+FORMATS: dict[str, Callable[[Comparisons], str]] = {"json": as_json, "html": as_html, "text": as_text}
 
 
 def together(differences: Iterable[Difference]) -> list[list[Difference]]:
@@ -81,7 +88,7 @@ class _Printer:
         failing = sum(group[0].fails for group in groups)
         shown = f"{plural(len(counting), 'difference')} in {plural(failing, 'group')}" if counting else "no difference"
         self.line(
-            (shown.upper() if run.verdict == "pass" else shown, _COLOURS[run.verdict]), (f", {_fidelity(run.fidelity)}", "")
+            (shown.upper() if run.verdict == "pass" else shown, _COLOURS[run.verdict]), (f", {fidelity(run.fidelity)}", "")
         )
         for reason in run.why:
             self.line((f"  {one_line(reason)}", "yellow"))
@@ -115,8 +122,8 @@ class _Printer:
     def _lists(self, run: Comparison) -> None:
         low = sorted((entry.share or 0.0, name) for name, entry in run.by_operation.items() if entry.agreed < entry.compared)
         self._list("lowest", [f"{name} {share:.1%}" for share, name in low])
-        self._list("not comparable", [_skipped(entry) for entry in sorted(run.not_comparable, key=lambda entry: -entry.count)])
-        self._list("other words", [_words(entry)[:160] for entry in run.words])
+        self._list("not comparable", [skipped(entry) for entry in sorted(run.not_comparable, key=lambda entry: -entry.count)])
+        self._list("other words", [words(entry)[:160] for entry in run.words])
         self._list("paired", run.paired)
         self._list("left", [one_line(entry) for entry in run.leftovers])
 
@@ -135,18 +142,3 @@ class _Printer:
             self.line((f"{name:<5}", "bold"), (visible(step.curl), ""))
             answer = f"{step.status or step.trouble} {step.response_body[:300]}"
             self.line(("      ", ""), (one_line(answer), "dim"))
-
-
-def _skipped(entry: NotComparable) -> str:
-    return f"{entry.what or 'no operation'}: {one_line(entry.reason)}, x{entry.count}"
-
-
-def _words(entry: Words) -> str:
-    return f"{entry.operation or 'no operation'} {entry.pointer}: {one_line(entry.a)} / {one_line(entry.b)}"
-
-
-def _fidelity(fidelity: Fidelity) -> str:
-    if fidelity.share is None:
-        return "nothing was comparable"
-    share = min(fidelity.share, 0.9999) if fidelity.agreed < fidelity.compared else 1.0
-    return f"fidelity {share:.2%}: {fidelity.agreed:,} of {fidelity.compared:,} comparisons agree"

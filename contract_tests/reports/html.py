@@ -23,17 +23,20 @@ _FOLDER = Path(__file__).parent / "page"
 
 def page(results: Results) -> str:
     """The results as a page."""
+    return render("report.html", results=results, runs=[_view(run) for run in results.runs])
+
+
+def render(template: str, **values: object) -> str:
+    """A page of the folder, with style, script, and what all of them share."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"exact": _exact, "visible": wording.visible, "line": wording.one_line, "plural": wording.plural}
-    environment.globals["exchange"] = exchange
+    environment.globals |= {"exchange": exchange, "words": wording}
     script = (_FOLDER / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("report.html").render(
-        results=results,
-        words=wording,
-        runs=[_view(run) for run in results.runs],
+    return environment.get_template(template).render(
+        **values,
         style=Markup((_FOLDER / "report.css").read_text("utf-8")),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704
         script_hash=f"sha256-{digest}",

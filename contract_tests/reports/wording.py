@@ -150,6 +150,8 @@ def traffic(seen: TrafficSeen) -> list[str]:
         lines.append(f"{sum(seen.elsewhere.values()):,} of other hosts or paths, left alone: {shown}{more}")
     if seen.unusable:
         lines.append(", ".join(f"{count:,} {reason}" for reason, count in sorted(seen.unusable.items())))
+    if not seen.judged:
+        lines.append("nothing to judge: no request that was answered is for an operation of a contract")
     return lines
 
 

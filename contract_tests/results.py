@@ -149,13 +149,17 @@ class TrafficSeen:
 
 @dataclass
 class Results:
-    """All runs of one command. `traffic` is there if others sent the requests."""
+    """All runs of one command. `traffic` is there if others sent the requests.
+
+    `binding`: the verdict is what the command ends with; else it ends with 0, whatever was found.
+    """
 
     command: str
     version: str
     started: str
     runs: list[Run] = field(default_factory=list)
     traffic: TrafficSeen | None = None
+    binding: bool = True
     format: int = FORMAT
 
     @property
@@ -169,8 +173,8 @@ class Results:
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 findings, 3 inconclusive."""
-        return EXIT_CODES[self.verdict]
+        """0 pass, 1 findings, 3 inconclusive; 0 if the verdict is not binding."""
+        return EXIT_CODES[self.verdict] if self.binding else 0
 
 
 def to_json(results: Results) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def test_the_list(story: Story) -> None:
         r"shop-flexprice.yaml: 24 flexprice wallets\n  serve it: walletproof serve --provider flexprice --fixtures", said
     )
     assert re.search(r"tokens of the customers.*\n    customer-1: polar_cst_\w{43}\n", said)
-    assert re.search(r"\n  text: \d+ values? in \d+ places\n    \d+ x [\w ,.-]+: response body/", said)
+    assert re.search(r"\n  text: \d+ values? in \d+ places?\n    \d+ x [\w ,.-]+: response body/", said)
     fixtures = yaml.safe_load((story.folder / "shop-flexprice.yaml").read_text("utf-8"))
     assert len({persona["id"] for persona in fixtures["personas"].values()}) == 24
 
@@ -227,6 +227,21 @@ def test_nothing_personal_is_in_files_and_output(tmp_path: Path, capsys: pytest.
     files = [path.read_text("utf-8") for path in sorted(tmp_path.glob("made*.yaml"))]
     assert [text.count("balance: 5\n") + text.count("credit: 100\n") for text in files] == [1, 1]
     assert survivors("\n".join([*files, said.out, said.err])) == []
+
+
+def test_two_services_in_one_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Staging and production are not mixed unnoticed; what no JSON reader takes is no wallet, and nobody's fall."""
+    recording = tmp_path / "shop.jsonl"
+    answers = {"https://staging.example.com": json.dumps(BODY), API: "[" * 18_000}
+    entries = [line(n, "GET", f"{at}/v1/wallets/{WALLET}", {}, "", 200, body) for n, (at, body) in enumerate(answers.items())]
+    recording.write_text("\n".join(map(json.dumps, entries)), "utf-8")
+    made = ["fixtures", "from", str(recording), "--out", str(tmp_path / "my shop.yaml")]
+    assert main(made) == 0
+    said = capsys.readouterr().out
+    assert f"Taken for one flexprice, `--server URL` chooses: {API}, https://staging.example.com\n" in said
+    assert f"--fixtures '{tmp_path}/my shop.yaml' --population 0\n" in said
+    assert main([*made, "--server", "https://staging.example.com"]) == 0
+    assert "Taken for one" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -341,6 +356,13 @@ def test_a_wallet_without_its_rows() -> None:
     assert made.account.wallet.balance == 150
     assert "# Made up: stands for what came before, which was not seen." in made.file.text
     assert made.file.notes == []
+
+
+def test_customers_without_an_external_id_have_none_in_common() -> None:
+    """Only external ids that were seen can be the same."""
+    other = BODY | {"id": f"{WALLET[:-1]}K", "customer_id": f"{CUSTOMER[:-1]}M"}
+    made = Made(("POST", "/v1/wallets/search", page([BODY, other], 2)))
+    assert (made.file.wallets, made.file.notes) == (2, [])
 
 
 def test_what_is_left_of_credits_tells_bought_from_free() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import os
 import re
 import signal
 import socket
@@ -13,8 +14,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,13 +33,14 @@ from test_sdks import tokens  # noqa: F401 - a fixture
 from troubled import Asked, always, http
 
 from contract_tests.checking import contract
+from contract_tests.codings import Undecodable, acceptable, decoded
 from contract_tests.policy import Policy
-from contract_tests.proxy.codings import Undecodable, acceptable, decoded
 from contract_tests.proxy.examination import Examination, Seen
 from contract_tests.proxy.headers import Place
 from contract_tests.proxy.passing import HELD, Passing
 from contract_tests.proxy.server import Serving, listen
 from contract_tests.proxy.upstream import Upstream
+from contract_tests.proxy.view import View
 from contract_tests.source import InputError
 from contract_tests.traffic.examiner import Traffic
 from contract_tests.traffic.har_file import HarFile
@@ -62,6 +65,7 @@ class Proxy:
     url: str
     seen: list[Seen] = field(default_factory=list)
     examination: Examination | None = None
+    end: Callable[[], object] = lambda: None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -78,7 +82,6 @@ def proxy(
     bound = listen("127.0.0.1", 0)
     made = Proxy(f"http://127.0.0.1:{bound.getsockname()[1]}")
     begun = threading.Event()
-    ends: list[Callable[[], object]] = []
 
     async def serve() -> None:
         place = Place.parse(made.url if url == "itself" else url)
@@ -87,7 +90,7 @@ def proxy(
         upstream = Upstream(place, timeout=timeout, insecure=insecure)
         serving = Serving(Passing(upstream, made.examination, frozenset([made.url[7:]]), block=block), bound)
         loop = asyncio.get_running_loop()
-        ends.append(lambda: loop.call_soon_threadsafe(serving.end))
+        made.end = lambda: loop.call_soon_threadsafe(serving.end)
         await serving.run(begun.set)
         upstream.close()
 
@@ -97,7 +100,8 @@ def proxy(
         assert begun.wait(10)
         yield made
     finally:
-        ends[0]()
+        if thread.is_alive():
+            made.end()
         thread.join(10)
         assert not thread.is_alive()
 
@@ -140,14 +144,14 @@ def command(*arguments: str | Path) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="module")
-def before_the_mock(mock: Mock) -> Iterator[Command]:
-    """A proxy process in front of the shared mock."""
-    with command(mock.url, "--quiet") as running:
-        yield running
+def before_the_mock(mock: Mock) -> Iterator[Proxy]:
+    """A proxy in front of the shared mock."""
+    with proxy(mock.url, timeout=30) as made:
+        yield made
 
 
 @pytest.fixture
-def through(mock: Mock, before_the_mock: Command) -> Mock:
+def through(mock: Mock, before_the_mock: Proxy) -> Mock:
     """The mock as it is seen through that proxy."""
     return replace(mock, url=before_the_mock.url)
 
@@ -311,7 +315,7 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[str]:
     assert errors == []
 
 
-def test_methods_and_heads(before_the_mock: Command, mock: Mock) -> None:
+def test_methods_and_heads(before_the_mock: Proxy, mock: Mock) -> None:
     """HEAD, OPTIONS and what nobody knows pass, and the answers are the service's."""
     with httpx.Client() as client:
         for method in ("HEAD", "OPTIONS", "DELETE", "PROPFIND"):
@@ -343,7 +347,7 @@ def test_fifty_clients(mock: Mock, session: str, wallet_ids: dict[str, str]) -> 
             bar.wait()
             answers = [client.post("/wallets", json={"currency": "usd", "customer_id": f"c-{number}"})]
             own = answers[0].json()["id"]
-            for amount in range(1, 4):
+            for amount in (1, 2):
                 topup = {"credits_to_add": str(amount), "transaction_reason": "FREE_CREDIT_GRANT"}
                 answers += [client.post(f"/wallets/{wallet}/top-up", json=topup) for wallet in (own, wallet_ids["healthy"])]
                 answers += [client.get(f"/wallets/{wallet}") for wallet in (own, wallet_ids["healthy"])]
@@ -660,6 +664,76 @@ def test_a_kept_connection_that_the_service_closes() -> None:
     assert (lost.status_code, "without an answer" in lost.text) == (502, True)
 
 
+def test_what_comes_behind_an_answer_is_nobody_s() -> None:
+    """A service that sends one answer too many: the next client does not get it as its own."""
+
+    def answer(request: Asked, connection: socket.socket) -> bool:
+        more = http("200 OK", b"of another", kept=True) if request.target == "/twice" else b""
+        connection.sendall(http("200 OK", request.target.encode(), kept=True) + more)
+        return True
+
+    with troubled.troubled(answer) as server, proxy(server.url) as made:
+        assert [httpx.get(made.url + path).text for path in ("/twice", "/next")] == ["/twice", "/next"]
+
+
+def test_the_proxy_is_told_to_end() -> None:
+    """What has no answer by then is cut off, shown, and counted as unanswered."""
+    asked = threading.Event()
+
+    def wait(_: Asked, connection: socket.socket) -> None:
+        asked.set()
+        connection.recv(1)
+
+    with troubled.troubled(wait) as server, proxy(server.url, timeout=30) as made, connected(made.address) as connection:
+        connection.sendall(b"GET /v1/wallets/wallet_x HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(5)
+        made.end()
+        made.end()  # told twice it does not wait
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1 << 16)
+    assert made.examination is not None
+    assert (made.examination.counted.exchanges, made.examination.counted.unusable) == (1, {"unanswered": 1})
+    assert [seen.note for seen in made.seen] == ["the proxy was stopped before the answer was whole"]
+
+
+def test_a_client_that_does_not_wait() -> None:
+    """What the service answers is judged and shown, though the client is gone."""
+    asked, left = threading.Event(), threading.Event()
+
+    def answer(_: Asked, connection: socket.socket) -> None:
+        asked.set()
+        assert left.wait(5)
+        connection.sendall(http("404 Not Found", b"{}", JSON))
+
+    with troubled.troubled(answer) as server, proxy(server.url, timeout=30) as made:
+        with connected(made.address) as connection:
+            connection.sendall(b"GET /v1/wallets/wallet_x HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert asked.wait(5)
+            troubled.reset(connection)
+        left.set()
+    assert [(seen.status, bool(seen.findings)) for seen in made.seen] == [(404, True)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nSet-Cookie : sid=sesame\r\n\r\n",
+        b"sesame",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nsesame\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nasesame\r\n",
+    ],
+    ids=["header", "status line", "chunk", "end of a chunk"],
+)
+def test_what_is_no_http_is_not_repeated(answer: bytes) -> None:
+    """Whoever hears that an answer is not understood does not hear what it was: there could be a secret in it."""
+    with troubled.troubled(always(answer + b"\r\n\r\n")) as server, proxy(server.url) as made:
+        got = httpx.get(f"{made.url}/v1/wallets/wallet_x", headers=KEY)
+    assert made.examination is not None
+    said = [got.text, made.seen[0].note, *made.examination.counted.problems]
+    assert [len(re.findall("is not understood as HTTP: ", text)) for text in said] == [1] * 3
+    assert not any(re.search("sesame|b'", text) for text in said)
+
+
 # ---------------------------------------------------------------- what is not passed on
 
 REFUSED = {
@@ -668,7 +742,8 @@ REFUSED = {
         400,
         "both",
     ),
-    "no-http": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "no request of HTTP/1.1"),
+    "no-http": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "URL begins with http://"),
+    "no-request": (b"sesame\r\n\r\n", 400, "no request of HTTP/1.1: illegal request line"),
     "no-host": (b"GET / HTTP/1.1\r\n\r\n", 400, "Host"),
     "long-head": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 300_000 + b"\r\n\r\n", 431, "too long"),
     "broken-body": (b"POST /v1/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "body is broken"),
@@ -694,6 +769,8 @@ def test_refused(name: str) -> None:
     assert head.startswith(b"HTTP/1.1 %d " % status), head
     assert words in (head + body).decode()
     assert server.asked == []
+    assert [(seen.status, words in seen.note) for seen in made.seen] == [(status, True)]
+    assert "sesame" not in made.seen[0].note + made.seen[0].path
 
 
 def test_targets_that_name_a_host() -> None:
@@ -828,6 +905,9 @@ def test_codings() -> None:
     ):
         with pytest.raises(Undecodable, match=words):
             decoded(body, coding, 1000)
+    begun = time.process_time()
+    assert decoded(gzip.compress(b"") * 200_000, "gzip", 10) == b""
+    assert time.process_time() - begun < 4  # twice as many members take twice as long, and not four times
     assert acceptable(b"br, zstd") == b"identity"
     assert acceptable(b"gzip;q=0.8 , deflate, br") == b"gzip;q=0.8, deflate"
 
@@ -880,25 +960,54 @@ def test_recording(mock: Mock, session: str, wallet_ids: dict[str, str], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("level", "defects", "code"),
+    ("level", "defect", "code"),
     [
-        ("", ["balance-as-number"], 0),
-        ("published", ["balance-as-number"], 1),
-        ("published", ["balance-off-by-one-cent"], 0),
+        ("", "balance-as-number", 0),
+        ("published", "balance-as-number", 1),
+        ("published", "balance-off-by-one-cent", 0),
     ],
 )
-def test_exit_codes(mock: Mock, session: str, wallet_ids: dict[str, str], level: str, defects: list[str], code: int) -> None:
+def test_exit_codes(
+    mock: Mock,
+    session: str,
+    wallet_ids: dict[str, str],
+    level: str,
+    defect: str,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """--fail-on turns findings of its level, or a stricter one, into exit code 1 at the end; without it the proxy just ends."""
+
+    def ask() -> None:
+        for prefer in ({}, {"prefer": f"defect={defect}"}):
+            got = client.get(path + "?secret=sesame", headers=prefer)
+            assert got.status_code == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    port = int(nobody().rpartition(":")[2])
     path = f"/v1/wallets/{wallet_ids['healthy']}/balance/real-time"
+    headers = {**KEY, "x-mock-session": session}
     options = ["--fail-on", level] if level else []
-    with command(mock.url, *options) as made:
-        for defect in ("", *defects):
-            headers = {**KEY, "x-mock-session": session} | ({"prefer": f"defect={defect}"} if defect else {})
-            assert httpx.get(made.url + path + "?secret=sesame", headers=headers).status_code == 200
-        assert made.end(signal.SIGINT) == code
-    assert f"GET  {path}  200" in made.said
-    assert "sesame" not in made.said
-    assert "test" not in made.said.replace("contract_tests", "").split()
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client, ThreadPoolExecutor(1) as pool:
+        asking: list[Future[None]] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(View, "__enter__", lambda view: asking.append(pool.submit(ask)) or view)  # it answers from now on
+            assert main(["proxy", mock.url, "--port", str(port), *options]) == code
+        asking[0].result()
+    said = capsys.readouterr().out
+    assert f"(exit code {code})" in said
+    assert f"GET  {path}  200" in said
+    assert "sesame" not in said
+    assert "test" not in said.replace("contract_tests", "").split()
+
+
+def test_ctrl_c(mock: Mock, session: str, wallet_ids: dict[str, str]) -> None:
+    """The process ends with the verdict as its exit code."""
+    headers = {**KEY, "x-mock-session": session, "prefer": "defect=balance-as-number"}
+    with command(mock.url, "--fail-on", "overlay") as made:
+        httpx.get(f"{made.url}/v1/wallets/{wallet_ids['healthy']}", headers=headers)
+        assert made.end(signal.SIGINT) == 1
+    assert made.said.endswith("findings (exit code 1)\n")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         required=True,
         metavar="FILE",
-        help="where to; with several providers a file for each, FILE-<provider>",
+        help="where to; shop.yaml is shop-<provider>.yaml if there are several",
     )
     made.add_argument("--provider", action="append", default=[], metavar="NAME", help="flexprice or polar; repeatable")
     made.add_argument(
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     from walletproof import verdict
 
     maker = FixtureMaker(options.seed)
-    problems = _take(options.files, verdict.contracts(options), options.server, maker)
+    problems, places = _take(options.files, verdict.contracts(options), options.server, maker)
     files = maker.files()
     if not files:
         raise InputError(
@@ -70,6 +71,9 @@ def _run(options: argparse.Namespace) -> int:
         _write(path, file.text, options.files)
         for line in _about(path, file):
             print(line)
+    for provider, found in places.items():
+        if len(found) > 1:
+            print(f"Taken for one {provider}, `--server URL` chooses: {', '.join(sorted(found))}\n")
     for line in _replaced(maker.replaced):
         print(line)
     if problems:
@@ -79,8 +83,13 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _take(files: Sequence[Path], contracts: Sequence[Contract], servers: Sequence[str], maker: FixtureMaker) -> Counter[str]:
-    """Give the maker all that recordings hold of these contracts, in the order of time; what could not be read is counted."""
+def _take(
+    files: Sequence[Path], contracts: Sequence[Contract], servers: Sequence[str], maker: FixtureMaker
+) -> tuple[Counter[str], dict[str, set[str]]]:
+    """Give the maker all that recordings hold of these contracts, in the order of time.
+
+    Counts what could not be used, and tells where each provider was seen.
+    """
     from contract_tests.traffic.addressing import Addresses
     from contract_tests.traffic.in_order import InOrder
     from contract_tests.traffic.reading import read
@@ -88,6 +97,7 @@ def _take(files: Sequence[Path], contracts: Sequence[Contract], servers: Sequenc
 
     addresses = Addresses(contracts, servers)
     problems: Counter[str] = Counter()
+    places: dict[str, set[str]] = {}
     with InOrder() as in_order:
         for entry in read(files):
             if isinstance(entry, Unusable):
@@ -99,8 +109,9 @@ def _take(files: Sequence[Path], contracts: Sequence[Contract], servers: Sequenc
         for recorded in in_order:
             placed = addresses.place(recorded)
             assert placed is not None  # as it was when it was read
+            places.setdefault(placed.contract.name, set()).add(placed.base)
             maker.take(placed.contract.name, placed.operation, placed.exchange, recorded.started, recorded.client)
-    return problems
+    return problems, places
 
 
 def _path(out: Path, provider: str, files: int) -> Path:
@@ -119,8 +130,10 @@ def _write(path: Path, text: str, recordings: Sequence[Path]) -> None:
 
 
 def _about(path: Path, file: FixtureFile) -> Iterator[str]:
-    yield f"{path}: {file.wallets:,} {file.provider} wallet{'s' * (file.wallets != 1)}"
-    yield f"  serve it: walletproof serve --provider {file.provider} --fixtures {path} --population 0"
+    from contract_tests.reports.wording import plural
+
+    yield f"{path}: {plural(file.wallets, f'{file.provider} wallet')}"
+    yield f"  serve it: walletproof serve --provider {file.provider} --fixtures {shlex.quote(str(path))} --population 0"
     yield f"  with the time standing still where the recording began: --clock frozen:{file.began:%Y-%m-%dT%H:%M:%SZ}"
     if file.tokens:
         yield "  tokens of the customers, under the seed 1:"
@@ -133,6 +146,8 @@ def _about(path: Path, file: FixtureFile) -> Iterator[str]:
 
 def _replaced(replaced: Sequence[Replacement]) -> Iterator[str]:
     """What was replaced, by kind."""
+    from contract_tests.reports.wording import plural
+
     if not replaced:
         yield "Replaced: nothing"
         return
@@ -141,7 +156,7 @@ def _replaced(replaced: Sequence[Replacement]) -> Iterator[str]:
     for replacement in replaced:
         kinds.setdefault(replacement.kind, []).append(replacement)
     for kind, of_kind in kinds.items():
-        yield f"  {kind}: {len(of_kind):,} value{'s' * (len(of_kind) != 1)} in {sum(entry.count for entry in of_kind):,} places"
+        yield f"  {kind}: {plural(len(of_kind), 'value')} in {plural(sum(entry.count for entry in of_kind), 'place')}"
         for replacement in of_kind[:_MOST_LISTED]:
             yield f"    {replacement.count:,} x {replacement.replacement}: {', '.join(replacement.where)}"
         if len(of_kind) > _MOST_LISTED:

@@ -27,7 +27,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="judge live traffic on its way to a service",
         description="Forward requests to URL, and hold them and the answers to the contract and the rules. "
         "Each answer says what was found in it: X-Walletproof-Findings.",
-        epilog="exit codes: 0 ended, with --fail-on those of a test: 1 findings, 3 inconclusive; 2 usage or configuration error",
+        epilog="exit codes: 0 ended; with --fail-on 0 pass, 1 findings, 3 inconclusive; 2 usage or configuration error",
     )
     proxy.set_defaults(run=_run)
     proxy.add_argument("url", metavar="URL", help="base URL of the service; the proxy's address takes its place")
@@ -46,7 +46,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--fail-on",
         choices=("published", "overlay", "semantic"),
         metavar="LEVEL",
-        help="at the end exit with 1 if there were findings of this level or a stricter one",
+        help="exit as the verdict says, not with 0; what counts, as --level would say it",
     )
 
 

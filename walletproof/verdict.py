@@ -28,7 +28,9 @@ def add_contract_options(group: argparse._ArgumentGroup) -> None:
     """Which contracts are looked at."""
     group.add_argument("--provider", action="append", default=[], metavar="NAME", help="flexprice or polar; repeatable")
     group.add_argument("--spec", type=Path, metavar="FILE", help="use this OpenAPI document instead of the provider's")
-    group.add_argument("--overlay", type=Path, metavar="FILE", help="use this overlay instead of the provider's")
+    group.add_argument(
+        "--overlay", type=Path, metavar="FILE", help="use this overlay instead of the provider's, or after it if it extends it"
+    )
 
 
 def add_verdict_options(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -49,7 +51,11 @@ def add_verdict_options(command: argparse.ArgumentParser) -> argparse._ArgumentG
 
 def add_level_option(group: argparse._ArgumentGroup) -> None:
     """What counts."""
-    group.add_argument("--level", choices=("published", "overlay", "semantic"), help="what counts (default: semantic, all)")
+    group.add_argument(
+        "--level",
+        choices=("published", "overlay", "semantic"),
+        help="what counts: published, overlay (and published), semantic (all; default)",
+    )
 
 
 def policy(options: argparse.Namespace, floor: Floor | None = None) -> Policy:

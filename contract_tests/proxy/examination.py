@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from contract_tests.codings import Undecodable, decoded
 from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.finding import Finding
 from contract_tests.policy import Policy
-from contract_tests.proxy.codings import Undecodable, decoded
 from contract_tests.results import TrafficSeen as Counted
 from contract_tests.source import InputError
 from contract_tests.traffic.addressing import Placed

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import h11
 
+from contract_tests.codings import acceptable
 from contract_tests.exchange import RawHeaders
-from contract_tests.proxy.codings import acceptable
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +19,7 @@ import h11
 from contract_tests.exchange import Request
 from contract_tests.finding import Finding
 from contract_tests.proxy import headers
-from contract_tests.proxy.examination import KEPT, NOT_OURS, Examination, Sides, summary
+from contract_tests.proxy.examination import KEPT, NOT_OURS, Examination, Judged, Sides, summary
 from contract_tests.proxy.headers import FINDINGS, Refused
 from contract_tests.proxy.upstream import Upstream
 from contract_tests.proxy.wire import Wire
@@ -38,6 +39,8 @@ _LATER = "later: it is long or slow"
 _STREAMS = (b"text/event-stream", b"application/x-ndjson", b"application/json-seq")  # nobody knows when they end
 _TEXT_MOST = 200
 _ENDINGS = ("closed connection", "ConnectionClosed")  # h11's words for an end that came too early
+_TLS = b"\x16\x03"
+_QUOTED = re.compile(r":? (?:bytearray\()?b['\"].*", re.DOTALL)
 
 
 class ClientGone(Exception):
@@ -75,7 +78,7 @@ class Passing:
                     event = await client.event()
             except h11.RemoteProtocolError as error:
                 if client.open:
-                    await client.send(*_answer(error.error_status_hint, f"no request of HTTP/1.1: {_short(error)}", close=True))
+                    await self._not_understood(client, error)
                 return
             if not isinstance(event, h11.Request):
                 return
@@ -83,6 +86,14 @@ class Passing:
             if client.http.our_state is not h11.DONE or client.http.their_state is not h11.DONE:
                 return
             client.http.start_next_cycle()
+
+    async def _not_understood(self, client: Wire, error: h11.RemoteProtocolError) -> None:
+        message = f"no request of HTTP/1.1: {_short(error)}"
+        if client.http.trailing_data[0].startswith(_TLS):
+            message = "no request of HTTP/1.1, but of TLS: the proxy's own URL begins with http://"
+        sides = Sides(Request("-", "-"), self.upstream.place.origin, client.peer, time.time())
+        self.examination.refused(sides, error.error_status_hint, message)
+        await client.send(*_answer(error.error_status_hint, message, close=True))
 
 
 class _Exchange:
@@ -101,6 +112,7 @@ class _Exchange:
         request = Request(head.method.decode("latin-1"), path.decode("latin-1"), query)
         self._sides = Sides(request, self._place.origin, client.peer, time.time())
         self._known = False
+        self._counted = False
 
     async def run(self) -> None:
         """Pass it on, or say why not."""
@@ -126,6 +138,11 @@ class _Exchange:
             self._examination.unanswered(sides, str(cut))
             self._client.cut()
             raise ClientGone from None
+        except asyncio.CancelledError:
+            if not self._counted:
+                self._ended()
+                self._examination.unanswered(sides, "the proxy was stopped before the answer was whole")
+            raise
 
     # ------------------------------------------------------------------ the request
 
@@ -306,14 +323,19 @@ class _Exchange:
             except _BROKEN as error:
                 raise self._trouble(error, service) from None
         if held and isinstance(held[-1], h11.EndOfMessage):
-            self._ended()
-            judged = await self._examination.judge(sides, self._known)
-            await self._send(self._head_of(answer, judged.said), *held)
+            judged = await self._judged()
+            try:
+                await self._send(self._head_of(answer, judged.said), *held)
+            finally:  # it counts also if nobody waited for it
+                await self._examination.passed(sides, judged)
         else:
             await self._stream(service, [self._head_of(answer, _LATER if self._known else NOT_OURS), *held])
-            self._ended()
-            judged = await self._examination.judge(sides, self._known)
-        await self._examination.passed(sides, judged)
+            await self._examination.passed(sides, await self._judged())
+
+    async def _judged(self) -> Judged:
+        self._ended()
+        self._counted = True
+        return await self._examination.judge(self._sides, self._known)
 
     async def _stream(self, service: Wire, begin: list[h11.Event]) -> None:
         """Pass on what comes, as it comes, behind what came already."""
@@ -413,8 +435,8 @@ async def _finish(upload: asyncio.Task[None] | None) -> bool:
 
 
 def _short(error: Exception) -> str:
-    """What h11 says; it may repeat what came."""
-    return one_line(str(error), _TEXT_MOST)
+    """What h11 says, without the line that it quotes: there may be a secret in it."""
+    return one_line(_QUOTED.sub("", str(error)), _TEXT_MOST)
 
 
 def _why(error: Exception) -> str:

@@ -45,7 +45,8 @@ class Upstream:
 
     def keep(self, wire: Wire) -> None:
         """Take a connection back, whose exchange is over; one that cannot serve again is closed."""
-        if not wire.open or wire.http.our_state is not h11.DONE or wire.http.their_state is not h11.DONE:
+        over = wire.http.our_state is h11.DONE and wire.http.their_state is h11.DONE
+        if not wire.open or not over or wire.http.trailing_data[0]:  # what came behind the answer would be taken for the next
             wire.close()
             return
         wire.http.start_next_cycle()

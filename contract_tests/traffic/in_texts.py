@@ -51,7 +51,6 @@ PROSE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    words: tuple[str, ...]
     replacement: str
     weak: bool
 
@@ -64,28 +63,28 @@ class Sought:
 
     def __init__(self) -> None:
         self.count = 0
-        self._by_first_word: dict[str, list[_Sought]] = {}
+        # By the first word, by the number of words, by all words: thousands may begin alike, as request ids do.
+        self._by_words: dict[str, dict[int, dict[tuple[str, ...], _Sought]]] = {}
 
     def add(self, value: str, replacement: str, *, weak: bool = False) -> None:
         """Look for a value from now on. A `weak` one is an ordinary word: only where it stands alone, or in quotes."""
         parts = words(value)
         if not parts or len(parts) > _LONGEST_SOUGHT:
             return
-        known = self._by_first_word.setdefault(parts[0], [])
-        if all(sought.words != parts for sought in known):
-            known.append(_Sought(parts, replacement, weak))
-            known.sort(key=lambda sought: -len(sought.words))
+        known = self._by_words.setdefault(parts[0], {}).setdefault(len(parts), {})
+        if parts not in known:
+            known[parts] = _Sought(replacement, weak)
             self.count += 1
 
     def find(self, text: str, reading: Reading) -> Iterator[Place]:
         """Where they are."""
         found = reading.words()
         for at, word in enumerate(found):
-            for sought in self._by_first_word.get(word.folded, ()):
-                here = found[at : at + len(sought.words)]
-                if tuple(part.folded for part in here) != sought.words or any(
-                    second.start - first.end > _WIDEST_GAP for first, second in pairwise(here)
-                ):
+            alike = self._by_words.get(word.folded, {})
+            for length in sorted(alike, reverse=True):
+                here = found[at : at + length]
+                sought = alike[length].get(tuple(part.folded for part in here))
+                if sought is None or any(second.start - first.end > _WIDEST_GAP for first, second in pairwise(here)):
                     continue
                 start, end = here[0].start, here[-1].end
                 if not sought.weak or _stands_alone(text, start, end):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import binascii
 import math
 import re
-import zlib
 from base64 import b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from ipaddress import IPv6Address
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from contract_tests import codings
 from contract_tests.exchange import RawHeaders, content_type
 from contract_tests.traffic.recorded import Reason
 
@@ -241,29 +241,24 @@ def from_text(text: str, found: RawHeaders, size: int | None) -> bytes | None:
 def decoded(body: bytes, found: Sequence[tuple[bytes, bytes]], most: int) -> tuple[bytes | None, list[tuple[bytes, bytes]]]:
     """A body without its content encoding, and the headers without what they say of it; None for a body nobody can decode.
 
-    Recorders keep bodies decoded and the header beside it: whether the body still is encoded is told by its first bytes.
+    Recorders keep bodies decoded and the header beside it: whether the body still is encoded is told by its bytes.
     """
-    coding = next((value for name, value in found if name == b"content-encoding"), b"").strip().lower()
-    if not coding or coding == b"identity":
+    coding = b",".join(value for name, value in found if name == b"content-encoding").decode("latin-1").lower()
+    if coding.strip() in ("", "identity"):
         return body, list(found)
     # The length is that of the encoded body, which nobody has any more.
     rest = [(name, value) for name, value in found if name not in (b"content-encoding", b"content-length")]
-    if body.startswith(b"\x1f\x8b"):
-        return _inflated(body, 31, most), rest
-    if coding == b"deflate" and body[:1] == b"\x78" and int.from_bytes(body[:2], "big") % 31 == 0:
-        return _inflated(body, 15, most), rest
-    if coding not in (b"gzip", b"x-gzip", b"deflate"):
-        try:
-            body.decode(charset(found))
-        except (UnicodeError, LookupError):
-            return None, rest  # br and zstd, still encoded
-    return body, rest
-
-
-def _inflated(body: bytes, window: int, most: int) -> bytes | None:
-    unpacking = zlib.decompressobj(window)
+    if not codings.begins_encoded(body) and ("gzip" in coding or _is_text(body, found)):
+        return body, rest
     try:
-        found = unpacking.decompress(body, most)
-    except zlib.error:
-        return None
-    return found if unpacking.eof else None
+        return codings.decoded(body, coding, most), rest
+    except codings.Undecodable:
+        return None, rest
+
+
+def _is_text(body: bytes, found: RawHeaders) -> bool:
+    try:
+        body.decode(charset(found))
+    except (UnicodeError, LookupError):
+        return False
+    return True

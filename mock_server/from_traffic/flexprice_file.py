@@ -62,7 +62,7 @@ class FlexpriceFile:
         if customer.id and not _is_id("cust", customer.id):
             self.notes.append(f"{customer.id}: the customer gets another id in the mock, where all are `cust_` and a ULID")
         external_id = customer.external_id
-        if external_id in self._external_ids:
+        if external_id and external_id in self._external_ids:
             self.notes.append(f"{customer.id}: the customer has no external id in the file, since another one has the same")
             external_id = ""
         self._external_ids.add(external_id)

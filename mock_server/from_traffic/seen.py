@@ -18,7 +18,7 @@ def parsed(body: bytes) -> Any:
     """A body's JSON, numbers with the digits that they were written with; None if it is none."""
     try:
         return json.loads(body, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -240,6 +240,15 @@ def test_answers_to_the_byte(name: str) -> None:
     )
 
 
+def test_pages_of_other_origins_can_read_what_was_found(through: Mock) -> None:
+    """A browser shows a page only the headers that an answer names; what the service names stays named."""
+    named = httpx.get(f"{through.url}/v1/wallets/x", headers={"x-api-key": "k"}, verify=False).headers.get_list(
+        "access-control-expose-headers", split_commas=True
+    )
+
+    assert {"x-request-id", FINDINGS} <= {name.lower() for name in named}
+
+
 def test_requests_to_the_byte() -> None:
     """The service gets target, headers and body as they were sent; what the proxy changes is what it documents."""
     body = bytes(range(256)) * 3

@@ -378,9 +378,12 @@ class _Exchange:
 
     def _head_of(self, answer: h11.Response, said: str) -> h11.Response:
         passed = headers.to_client(answer, self._place, self._host)
+        added = [(FINDINGS, said.encode())]
+        if any(name.lower() == b"access-control-allow-origin" for name, _ in passed):
+            added.append((b"Access-Control-Expose-Headers", FINDINGS))  # or the page that may read the answer cannot read this
         return h11.Response(
             status_code=answer.status_code,
-            headers=[*passed, (FINDINGS, said.encode())],
+            headers=[*passed, *added],
             reason=answer.reason,
         )
 

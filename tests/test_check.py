@@ -127,13 +127,15 @@ def test_a_finding_shows_the_amount_that_is_wrong(har: Har, check: Check) -> Non
     """However odd it is written, and where it stands; what people wrote is replaced."""
     odd = next(violation for violation in VIOLATIONS if violation.name == "a_decimal_with_an_exponent")
 
-    (cause,) = check(violations.violated(har, odd)).report["runs"][0]["causes"]
+    done = check(violations.violated(har, odd))
+    (cause,) = done.report["runs"][0]["causes"]
 
     assert cause["got"] == "7e1"
     assert '"credit_balance":"7e1"' in cause["steps"][0]["response_body"]
     assert "Reisen" not in json.dumps(cause)
     number = har["log"]["entries"].index(violations.entry(har, violations.BY_AMOUNT)) + 1
     assert cause["probe"].endswith(f"shop.har: entry {number}")
+    assert f"    shop.har: entry {number}: " in done.said
 
 
 def test_a_level_leaves_out_what_is_milder(har: Har, check: Check) -> None:
@@ -150,6 +152,7 @@ def test_a_server_can_be_named(har: Har, check: Check) -> None:
 
     assert (named.code, named.traffic["judged"] > 0) == (0, True)
     assert (other.code, other.traffic["judged"]) == (3, 0)
+    assert "nothing to judge" in other.said
 
 
 # ---------------------------------------------------------------- what is no recording

@@ -207,9 +207,9 @@ def top_up(number: int = 1, *, sent: dict[str, Any] | None = None, shows: Any = 
     )
 
 
-def listed(*rows: dict[str, Any], total: int | None = None, **more: Any) -> Step:
+def listed(*rows: dict[str, Any], total: int | None = None, limit: int | None = 50, **more: Any) -> Step:
     """The transactions of the wallet."""
-    pagination = {"total": len(rows) if total is None else total, "limit": 50, "offset": 0}
+    pagination = {"total": len(rows) if total is None else total, "limit": limit, "offset": 0}
     return Step("getWalletTransactions", {"items": list(rows), "pagination": pagination}, **more)
 
 
@@ -694,6 +694,11 @@ HONEST: dict[str, list[Step]] = {
     "another host by HTTP/2": [CLOSED, replace(got(), asked=((":authority", "staging.example.com"),))],
     "an answer that a cache kept": [CLOSED, replace(got(), answered=(("age", "300"),))],
     "an answer as it was wished for": [CLOSED, replace(got(), answered=(("preference-applied", "example=active"),))],
+    "an answer that a fault of the session made": [
+        replace(created(), answered=(("x-mock-fault", "slow"),)),
+        created(),
+        replace(GONE, answered=(("x-mock-fault", "error-1"),)),
+    ],
     "recorders whose clocks differ": [
         replace(close(), answered=(("date", "Sat, 21 Nov 2026 09:05:00 GMT"),)),
         replace(got(), start=180, client="client 2", answered=(("date", "Sat, 21 Nov 2026 09:03:00 GMT"),)),
@@ -701,6 +706,10 @@ HONEST: dict[str, list[Step]] = {
     "recorders whose clocks differ, at about the same time": [
         replace(close(), answered=(("date", "Sat, 21 Nov 2026 09:05:00 GMT"),)),
         replace(got(), start=180, client="client 2", answered=(("date", "Sat, 21 Nov 2026 09:05:03 GMT"),)),
+    ],
+    "recorders whose clocks differ by less than an answer took": [
+        replace(close(), answered=(("date", "Sat, 21 Nov 2026 09:00:10 GMT"),)),
+        replace(got(), start=25, took=30, client="client 2", answered=(("date", "Sat, 21 Nov 2026 09:00:35 GMT"),)),
     ],
     "another key does not find it": [created(), replace(GONE, **OTHERS)],
     "the same key in another environment does not find it": [created(), replace(GONE, asked=(("x-environment-id", "env_2"),))],
@@ -711,7 +720,10 @@ HONEST: dict[str, list[Step]] = {
     "keys that were hidden": [replace(created(), asked=(("x-api-key", "***"),)), replace(GONE, asked=(("x-api-key", "***"),))],
     **{
         f"keys that may be anybody's: {key}": [replace(step, asked=(("x-api-key", key),)) for step in (created(), GONE)]
-        for key in ("test-key-1", "0000000000000000", "REPLACE-WITH-YOUR-KEY")
+        for key in (
+            *("test-key-1", "0000000000000000", "REPLACE-WITH-YOUR-KEY"),
+            *("sk_v1_************", "sk_live_0XXXXXXXXXXXX", "{{shop_key_1234567}}", "sk_01K3A8QW2M7Z5..."),
+        )
     },
     "no keys": [replace(created(), asked=(("x-api-key", ""),)), replace(GONE, asked=(("x-api-key", ""),))],
     "senders that nobody knows": [replace(created(), client=""), replace(GONE, client="")],
@@ -928,11 +940,21 @@ HONEST: dict[str, list[Step]] = {
         listed(row(2, created_at=at(1)), row(1)),
         listed(row(1), total=2, query="limit=1"),
     ],
+    "a full page, and a row that came after it was counted": [
+        listed(row(2), row(1)),
+        listed(row(30), row(2), total=2, limit=2, query="limit=2"),
+    ],
+    "a page of which nobody knows how long it may be": [listed(row(2), row(1)), listed(row(30), row(2), limit=None)],
+    "a list that was asked for in two orders": [
+        listed(row(2), row(1)),
+        listed(row(1), total=2, query="order=asc&order=desc&limit=1"),
+    ],
     "more rows": [listed(row(1)), listed(row(2), row(1))],
     "a body that is no list": [listed(row(1)), Step("getWalletTransactions", []), Step("getWalletTransactions", {"items": []})],
     "a customer's own list": [
         Step("getWalletsByCustomerId", [wallet(), wallet(id=V, customer_id=...)], "cust_1"),
         Step("getCustomerWallets", [wallet()], "", query="lookup_key=ext_1"),
+        Step("getCustomerWallets", [wallet()], "", query="id=cust_1&id=cust_2"),
     ],
     "wallets of two tenants for two keys": [got(), replace(search(wallet(id=V, tenant_id="tenant_2")), **OTHERS)],
     "wallets that name no tenant": [got(), got(tenant_id=...)],

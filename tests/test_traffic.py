@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from conftest import Mock
@@ -114,6 +115,23 @@ def test_servers_are_mapped(server: str, path: str, base: str | None) -> None:
     assert (placed and (placed.operation.id, placed.base)) == (base and ("getWallet", base))
 
 
+@pytest.mark.parametrize(
+    ("server", "path", "base"),
+    [
+        ("https://api.example.com", "/v1/customer-portal/wallets/", ORIGIN),
+        ("https://api.example.com/v1", "/v1/customer-portal/wallets/", ORIGIN),
+        ("https://api.example.com/pay/v1/customer-portal", "/pay/v1/customer-portal/wallets/", f"{ORIGIN}/pay"),
+        ("https://api.example.com/v1", "/v1/v1/customer-portal/wallets/", f"{ORIGIN}/v1"),
+        ("https://api.example.com/v1/shop", "/v1/customer-portal/wallets/", None),
+    ],
+)
+def test_servers_of_a_contract_without_a_base_path(server: str, path: str, base: str | None) -> None:
+    """The URL may hold the beginning of the contract's paths."""
+    placed = place(path, server)
+
+    assert (placed and (placed.operation.id, placed.base)) == (base and ("customer_portal:wallets:list", base))
+
+
 @pytest.mark.parametrize("url", ["api.example.com", "ftp://x", "https://", "https://a:b@x", "https://x/?a=1", "http://x:y"])
 def test_bad_servers(url: str) -> None:
     """What is no base URL is refused, and a password in it is not repeated."""
@@ -173,10 +191,39 @@ def test_what_is_wrong_with_a_request(shop: Recorder) -> None:
 
     run = judged(Traffic(CONTRACTS), [refused])["flexprice"]
     assert (run.verdict, causes(run)) == ("pass", {("request.body", "createWallet", "/customer_id", False)})
-    assert run.causes[0].reason == "the service refused the request"
+    assert run.causes[0].reason == "the service did not accept the request"
+    run = judged(Traffic(CONTRACTS), [altered(refused, status=503)])["flexprice"]
+    assert ("request.body", "createWallet", "/customer_id", False) in causes(run)
     run = judged(Traffic(CONTRACTS), [refused, accepted])["flexprice"]
     assert run.verdict == "findings"
     assert ("request.body", "createWallet", "/customer_id", True) in causes(run)
+    (cause,) = [cause for cause in run.causes if cause.rule == "request.body"]
+    assert (cause.first_request, cause.count) == (accepted.entry, 2)  # the one that was accepted is shown
+
+
+def test_parameters_that_were_sent_twice(mock: Mock, session: str) -> None:
+    """Services take the first value or the last; of a list, each."""
+    token = str(mock.personas()["polar/ada.main"]["token"])
+    portal = Recorder(mock.url, {"x-mock-session": session, "authorization": f"Bearer {token}"})
+    portal.http.get("/v1/customer-portal/wallets/?page=0&page=1")
+    portal.http.get("/v1/customer-portal/wallets/?sorting=balance&sorting=wrong")
+
+    assert [entry.exchange.response.status for entry in portal.taken] == [200, 422]
+    run = judged(Traffic(CONTRACTS), portal.taken)["polar"]
+    assert [cause.rule for cause in run.causes] == ["request.parameter"]
+    assert run.causes[0].probe == "test.har: entry 2"
+
+
+def test_a_version_that_polar_does_not_know(mock: Mock, session: str) -> None:
+    """Has none of the contract's operations; that a wallet is not there is one's answer."""
+    token = str(mock.personas()["polar/ada.main"]["token"])
+    portal = Recorder(mock.url, {"x-mock-session": session, "authorization": f"Bearer {token}"})
+    portal.http.get("/v1/customer-portal/wallets/", headers={"polar-version": "2027-01"})
+    portal.http.get(f"/v1/customer-portal/wallets/{UUID(int=1, version=4)}", headers={"polar-version": "2026-10"})
+
+    assert [entry.exchange.response.status for entry in portal.taken] == [404, 404]
+    run = judged(Traffic(CONTRACTS), portal.taken)["polar"]
+    assert (run.requests, run.causes) == (1, [])
 
 
 def test_recordings_without_credentials(shop: Recorder) -> None:
@@ -188,6 +235,54 @@ def test_recordings_without_credentials(shop: Recorder) -> None:
     assert judged(Traffic(CONTRACTS), [bare])["flexprice"].causes == []
     assert causes(judged(Traffic(CONTRACTS), [bare, kept])["flexprice"]) == {("request.security", "getWallet", "", True)}
     assert causes(judged(Traffic(CONTRACTS, live=True), [bare])["flexprice"]) == {("request.security", "getWallet", "", True)}
+
+
+def test_a_browser_s_and_a_proxy_s_recording_of_one_session(shop: Recorder) -> None:
+    """Each recorder keeps credentials, or does not; what both saw is twice the same, and not done twice."""
+    made = shop.http.post("/v1/wallets", json={"customer_id": "cust_1", "currency": "usd"}).json()
+    granted = {"credits_to_add": "5", "transaction_reason": "FREE_CREDIT_GRANT", "idempotency_key": "k-twice"}
+    shop.http.post(f"/v1/wallets/{made['id']}/top-up", json=granted)
+    shop.http.post(f"/v1/wallets/{made['id']}/terminate")
+    shop.http.get(f"/v1/wallets/{made['id']}")
+    bare = [
+        altered(kept, headers=[pair for pair in kept.exchange.request.headers if pair[0] != b"x-api-key"], file="browser.har")
+        for kept in shop.taken
+    ]
+    both = [each for pair in zip(shop.taken, bare, strict=True) for each in pair]
+
+    assert judged(Traffic(CONTRACTS), both)["flexprice"].causes == []
+
+
+@pytest.mark.parametrize("other", [{"origin": "https://staging.example.com"}, {"path": f"/staging/v1/wallets/{WALLET}"}])
+def test_what_is_known_of_one_service_says_nothing_of_another(shop: Recorder, other: dict[str, str]) -> None:
+    """Recorders of HTTP/2 keep no Host, and a gateway has several services behind one."""
+    shop.http.get(f"/v1/wallets/{WALLET}")
+    headers = [pair for pair in shop.taken[0].exchange.request.headers if pair[0] not in (b"host", b"x-mock-session")]
+    here = altered(shop.taken[0], headers=headers)
+    answer = json.dumps(json.loads(here.exchange.response.body) | {"customer_id": "cust_other"}).encode()
+
+    assert len(judged(Traffic(CONTRACTS), [here, altered(here, answer=answer)])["flexprice"].causes) == 1
+    assert judged(Traffic(CONTRACTS), [here, altered(here, answer=answer, **other)])["flexprice"].causes == []
+
+
+def test_secrets_that_are_numbered(mock: Mock, session: str) -> None:
+    """In recordings of ours the same secret has the same number in a file, so who is who can be told, in that file."""
+    token = str(mock.personas()["polar/ada.main"]["token"])
+    portal = Recorder(mock.url, {"x-mock-session": session, "authorization": f"Bearer {token}"})
+    portal.http.get("/v1/customer-portal/wallets/")
+    others = [pair for pair in portal.taken[0].exchange.request.headers if pair[0] != b"authorization"]
+    first = altered(portal.taken[0], headers=[*others, (b"authorization", b"Bearer ***1")])
+    page = json.loads(first.exchange.response.body)
+    items = [
+        item | {"id": str(UUID(int=number, version=4)), "customer_id": str(UUID(int=9, version=4))}
+        for number, item in enumerate(page["items"])
+    ]
+    second = altered(first, answer=json.dumps(page | {"items": items}).encode())
+
+    assert {rule for rule, *_ in causes(judged(Traffic(CONTRACTS), [first, second])["polar"])} == {"auth.one-customer"}
+    elsewhere = altered(second, file="other.har")
+    renamed = altered(second, headers=[*others, (b"authorization", b"Bearer ***2")])
+    assert judged(Traffic(CONTRACTS), [first, elsewhere, renamed])["polar"].causes == []
 
 
 @pytest.mark.parametrize("left_out", [b"[REDACTED]", b"***", b"Bearer xxxxxx", b"<removed>", b""])

@@ -151,7 +151,8 @@ def traffic(seen: TrafficSeen) -> list[str]:
     if seen.unusable:
         lines.append(", ".join(f"{count:,} {reason}" for reason, count in sorted(seen.unusable.items())))
     if not seen.judged:
-        lines.append("nothing to judge: no request that was answered is for an operation of a contract")
+        hint = "; --server URL says where the service is, if it is behind another path" if seen.files else ""
+        lines.append(f"nothing to judge: no request that was answered is for an operation of a contract{hint}")
     return lines
 
 

@@ -138,7 +138,7 @@ class FlexpriceHistory:
         seen = moment.observation
         if not is_own_answer(seen):
             return
-        place, who = place_of(seen.request), _who(moment)
+        place, who = place_of(moment), _who(moment)
         if seen.status == 404:
             yield from self._missing(moment, place, who)
         elif seen.status == 409:
@@ -322,7 +322,8 @@ def _customer_list(seen: Observation) -> Iterator[Judged]:
     """A list of a customer's wallets, by itself."""
     if seen.operation.id not in ("getWalletsByCustomerId", "getCustomerWallets"):
         return
-    customer = seen.request.path_params.get("id") or dict(seen.request.query).get("id")
+    asked = [value for name, value in seen.request.query if name == "id"]
+    customer = seen.request.path_params.get("id") or (asked[0] if len(asked) == 1 else None)
     for at, wallet in wallets_in(seen):
         owner, status = wallet.get("customer_id"), wallet.get("wallet_status")
         if customer and owner and owner != customer:

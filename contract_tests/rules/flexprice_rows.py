@@ -194,18 +194,23 @@ class Rows:
             yield Judged(FILTERS_FILTER)
         query = dict(seen.request.query)
         pagination = seen.body.get("pagination")
-        total = pagination.get("total") if isinstance(pagination, dict) else None
-        if type(total) is not int or not query.keys() <= _PAGING or not (rows or reader):
+        total, limit = (pagination.get("total"), pagination.get("limit")) if isinstance(pagination, dict) else (None, None)
+        if type(total) is not int or not query.keys() <= _PAGING or len(query) < len(seen.request.query):
+            return
+        if not (rows or reader):
             return  # who may not read a wallet gets an empty list
         book = self._books.get((place, wallet_id)) or self._books.put((place, wallet_id), _Book())
-        yield from self._lacking(rows, query, total, book, now)
+        # Counted and listed one after the other, with a row that came in between a full page may lack the oldest.
+        is_all = len(rows) == total and type(limit) is int and total < limit
+        yield from self._lacking(rows, query, total, book, now, is_all=is_all)
         if total >= book.total:
             book.total, book.counted = total, now
 
-    def _lacking(self, rows: Any, query: dict[str, str], total: int, book: _Book, now: Sighting) -> Iterator[Judged]:
+    def _lacking(
+        self, rows: Any, query: dict[str, str], total: int, book: _Book, now: Sighting, *, is_all: bool
+    ) -> Iterator[Judged]:
         listed = {row["id"] for _, row in rows if isinstance(row.get("id"), str)}
         from_newest = query.get("offset", "0") == "0" and query.get("order", "desc") == "desc"
-        is_all = len(rows) == total
         last = time_of(rows[-1][1].get("created_at")) if rows and from_newest else None
         for row_id, known in book.rows.items():
             due = is_all or (last is not None and known.created is not None and known.created > last + _TIE)

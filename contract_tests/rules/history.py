@@ -16,12 +16,16 @@ from contract_tests.rules.rule import Problem, Rule
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """An exchange at its time. `client` is the same for the same sender; `started` and `ended` are in seconds since 1970."""
+    """An exchange at its time. `client` is the same for the same sender; `started` and `ended` are in seconds since 1970.
+
+    `base` is where the service is: origin, and what stands before the contract's paths.
+    """
 
     observation: Observation
     client: str
     started: float
     ended: float
+    base: str = ""
 
 
 @dataclass(frozen=True)

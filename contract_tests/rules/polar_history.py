@@ -45,7 +45,7 @@ class PolarHistory:
         seen = moment.observation
         if not is_own_answer(seen):
             return
-        place, who = place_of(seen.request), sender(moment, b"authorization")
+        place, who = place_of(moment), sender(moment, b"authorization")
         now: Sighting | None = None
         for at, wallet in wallets_in(seen):
             now = now or self._sightings.of(moment)

@@ -7,9 +7,11 @@ reports show. Those cost the most and go first: then a problem is reported with 
 from __future__ import annotations
 
 import bisect
+import re
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -17,7 +19,6 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from contract_tests.exchange import Request
 from contract_tests.rules.history import Moment
 from contract_tests.rules.observation import Observation
 
@@ -31,8 +32,13 @@ _OVERHEAD = 1_500  # bytes that an exchange takes besides its bodies and headers
 _OF_A_HEADER = 150  # bytes besides name and value
 _LONGEST = 60.0  # seconds: an answer of which nobody knows how long it took was there by then
 _RESOLUTION = 1.0  # second of an HTTP Date
+_NOT_OWN = (b"age", b"preference-applied", b"x-mock-fault")
+
 _SECRET = 16  # characters; what is shorter may be anybody's
 _MIXED = 8  # different characters of a secret; what has fewer stands for one that was taken out
+_NUMBERED = re.compile(r"\*\*\*[0-9]+")
+# What stands in a secret's place has brackets, dots, or the same again and again, where secrets have none of it.
+_STANDS_IN = re.compile(r"[^A-Za-z0-9._~+/=:-]|\.\.\.|([A-Za-z0-9])\1{5}")
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -93,15 +99,15 @@ class Sighting:
         """Whether this had ended, `settle` seconds before the other began.
 
         Recordings of several machines may be merged, and their clocks differ. What the service's own said, in the Date of both
-        answers, tells: then it must say so as well.
+        answers, tells: then it must say so as well. A Date may be of any time between the beginning and the end.
         """
         if self.ended + settle > later.started:
             return False
         if self._date is None or later._date is None:
             return True
-        if abs(self._offset - later._offset) <= _RESOLUTION + max(self._took, later._took):
+        if abs(self._offset - later._offset) <= _RESOLUTION:
             return True
-        return self._date + _RESOLUTION + settle <= later._date - (later.ended - later.started)
+        return self._date + self._took + _RESOLUTION + settle <= later._date - (later.ended - later.started)
 
 
 class Sightings:
@@ -123,7 +129,7 @@ class Sightings:
             size += len(name) + len(value) + _OF_A_HEADER
         # Without what was read of its bodies, which takes several times the room of the bodies themselves.
         bare = Observation(seen.contract, seen.operation, seen.exchange, seen.secrets)
-        kept = Moment(bare, moment.client, moment.started, moment.ended)
+        kept = replace(moment, observation=bare)
         self._kept.append((kept, size))
         self._used += size
         while self._used > self._most:
@@ -167,33 +173,39 @@ class ServiceClock:
 
 
 def is_own_answer(seen: Observation) -> bool:
-    """Whether an answer is one of the service's own state: not kept by a cache, and not what the request wished for.
+    """Whether an answer is one of the service's own state: not kept by a cache, and not what somebody wished for.
 
-    Mocks answer wishes (`Prefer: example=...`) and say so.
+    Mocks answer the wishes of a request (`Prefer: example=...`), and those of a whole session, and say so.
     """
-    return seen.header(b"age") is None and seen.header(b"preference-applied") is None
+    return not any(seen.header(name) for name in _NOT_OWN)
 
 
-def place_of(request: Request) -> tuple[bytes, bytes]:
-    """Which service, and which session of a mock, a request went to: what is known of one says nothing of another."""
-    header = request.header
-    return _place(header.get(b"host", header.get(b":authority", b"")), header.get(b"x-mock-session", b""))
+def place_of(moment: Moment) -> tuple[bytes, bytes]:
+    """Which service, and which session of a mock, a request went to: what is known of one says nothing of another.
+
+    Hosts alone do not tell: recorders of HTTP/2 leave them out, and gateways have several services behind one.
+    """
+    header = moment.observation.request.header
+    host = header.get(b"host", header.get(b":authority", b""))
+    return _place(moment.base, host, header.get(b"x-mock-session", b""))
 
 
 @lru_cache(1_000)  # so that all that is kept of a place has it once
-def _place(host: bytes, session: bytes) -> tuple[bytes, bytes]:
-    return host.lower(), session
+def _place(base: str, host: bytes, session: bytes) -> tuple[bytes, bytes]:
+    return base.encode() + b" " + host.lower(), session
 
 
 def sender(moment: Moment, credentials: bytes) -> str:
     """Who sent a request, if that is certain: the client, if it sent a secret in the header `credentials`; empty if not.
 
-    Recorders take secrets out, and put the same in the place of all.
+    Recorders take secrets out, and put the same in the place of all; but for our own, which numbers them.
     """
     value = moment.observation.request.header.get(credentials, b"").decode("latin-1")
     secret = value.rpartition(" ")[2]
+    if _NUMBERED.fullmatch(secret):
+        return moment.client
     mixed = len(secret) >= _SECRET and len(set(secret)) >= _MIXED and any(letter.isdigit() for letter in secret)
-    return moment.client if mixed else ""
+    return moment.client if mixed and not _STANDS_IN.search(secret) else ""
 
 
 def shown(*sightings: Sighting | None) -> tuple[Moment, ...]:

@@ -6,7 +6,7 @@ alone. The contract's paths may stand behind others (`https://gateway.example.co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -64,7 +64,7 @@ class Addresses:
         for contract in self._contracts:
             for prefix, path in self._paths(contract, recorded.origin, request.path):
                 operation = contract.operation_at(request.method, path)
-                if operation is not None:
+                if operation is not None and _has_version(contract, recorded.exchange):
                     return _placed(recorded, contract, operation, path, recorded.origin + prefix)
         return None
 
@@ -85,12 +85,34 @@ class Addresses:
             if server.origin != origin or not path.startswith(server.prefix + "/"):
                 continue
             before = server.prefix.removesuffix(contract.base_path)
-            if before != server.prefix or not contract.base_path:
+            if before != server.prefix:
                 yield before, path[len(before) :]
+                continue
+            if not contract.base_path:
+                # Without one, what the contract's paths begin with may be in the URL as well.
+                yield from ((start, path[len(start) :]) for start in _starts(server.prefix))
                 continue
             yield server.prefix, path[len(server.prefix) :]
             # A gateway may keep the contract's own base path to itself.
             yield server.prefix, contract.base_path + path[len(server.prefix) :]
+
+
+def _has_version(contract: Contract, exchange: Exchange) -> bool:
+    """Whether the version that was asked for is one that the service knows: in others, Polar has none of its paths."""
+    return not (
+        contract.name == "polar"
+        and exchange.request.header.get(b"polar-version")
+        and exchange.response.status == 404
+        and b"".join(exchange.response.body.split()) == b'{"detail":"NotFound"}'
+    )
+
+
+def _starts(prefix: str) -> Iterator[str]:
+    """`/a/b`, `/a`, and nothing."""
+    while prefix:
+        yield prefix
+        prefix = prefix.rpartition("/")[0]
+    yield ""
 
 
 def _placed(recorded: Recorded, contract: Contract, operation: Operation, path: str, base: str) -> Placed:

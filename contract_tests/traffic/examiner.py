@@ -26,6 +26,7 @@ from contract_tests.rules.catalogue import traffic_rules
 from contract_tests.rules.conformance import (
     OF_REQUESTS,
     REQUEST_BODY,
+    REQUEST_PARAMETER,
     REQUEST_SECURITY,
     RESPONSE_BODY,
     RESPONSE_CONTENT_TYPE,
@@ -44,7 +45,8 @@ _NEEDS_OWN_REQUESTS = "needs requests of its own: `walletproof gate` sends them"
 _OF_HEADERS = {RESPONSE_BODY.id, RESPONSE_HEADER.id, RESPONSE_CONTENT_TYPE.id}
 # What recorders and those who clean recordings up write in the place of credentials.
 _LEFT_OUT = re.compile(rb"(?i)redact|remov|hidden|masked|filtered|sanitiz|^\W*(?:\w+\s+)?[*x]{3,}\W*$|^\W*$")
-_REFUSED = "the service refused the request"
+_NUMBERED = re.compile(rb"\*\*\*[0-9]+$")  # the numbers of secrets that a recording of ours has, from 1 in each file
+_REFUSED = "the service did not accept the request"
 
 
 class Traffic:
@@ -60,10 +62,7 @@ class Traffic:
     ) -> None:
         self._addresses = Addresses(contracts, servers)
         self._pseudonyms = Pseudonyms()
-        self._live = live
-        self._examiners = {
-            contract.name: _Examiner(contract, settle, self._pseudonyms, credentials_kept=live) for contract in contracts
-        }
+        self._examiners = {contract.name: _Examiner(contract, settle, self._pseudonyms, live=live) for contract in contracts}
 
     def place(self, recorded: Recorded) -> Placed | None:
         """What an exchange is about; None if no contract has it."""
@@ -95,42 +94,62 @@ class Traffic:
 class _Examiner:
     """One provider's."""
 
-    def __init__(self, contract: Contract, settle: float, pseudonyms: Pseudonyms, *, credentials_kept: bool) -> None:
+    def __init__(self, contract: Contract, settle: float, pseudonyms: Pseudonyms, *, live: bool) -> None:
         self.judged: Counter[str] = Counter()
         self._contract = contract
         self._judge = Judge(contract)
         self._history = history(contract.name, settle)
         self._coverage = Seen(contract)
         self._pseudonyms = pseudonyms
-        self._credentials_kept = credentials_kept
+        self._live = live
+        self._with_credentials: set[str] = set()  # files whose recorder kept them
         self._credentials = dict(_credentials(contract))
         self._clients: dict[str, str] = {}  # credentials, as a digest: number
         self._bases: Counter[str] = Counter()
         self._causes: dict[str, Cause] = {}
-        self._accepted: set[str] = set()  # requests that broke the contract and were not refused
+        self._accepted: set[str] = set()  # requests that broke the contract and were accepted
+        self._refused: dict[str, int] = {}  # how often, before one was not
         self._exchanges = 0
         self._began = time.monotonic()
         self._first = 0.0
 
     def look_at_credentials(self, placed: Placed) -> None:
-        """Recorders that keep credentials keep all: then one that is missing was not sent."""
+        """Recorders that keep credentials keep all: then one that is missing in the same file was not sent."""
         header = placed.exchange.request.header
         if any(name in header and not _LEFT_OUT.search(header[name]) for name in self._credentials):
-            self._credentials_kept = True
+            self._with_credentials.add(placed.recorded.file)
+
+    def _credentials_kept(self, placed: Placed) -> bool:
+        return self._live or placed.recorded.file in self._with_credentials
 
     def sent(self, placed: Placed) -> list[Finding]:
         unknown = set() if placed.recorded.sent_known else {REQUEST_BODY.id}
-        if not self._credentials_kept:
+        if not self._credentials_kept(placed):
             unknown.add(REQUEST_SECURITY.id)
         found = self._contract.check_request(placed.operation, placed.exchange.request)
-        return [finding for finding in found if finding.rule not in unknown]
+        unclear = self._unclear(placed)
+        return [
+            finding
+            for finding in found
+            if finding.rule not in unknown and not (finding.rule == REQUEST_PARAMETER.id and finding.pointer in unclear)
+        ]
+
+    def _unclear(self, placed: Placed) -> set[str]:
+        """Query parameters with several values of which services take one, and nothing says which."""
+        several = [name for name, count in Counter(name for name, _ in placed.exchange.request.query).items() if count > 1]
+        if not several:
+            return set()
+        path, method = placed.operation.key
+        parameters = self._contract.merged["paths"][path][method].get("parameters", [])
+        lists = {entry.get("name") for entry in parameters if entry.get("schema", {}).get("type") == "array"}
+        return {f"query {name}" for name in several if name not in lists}
 
     def examine(self, placed: Placed) -> list[Finding]:
         if not self._exchanges:
             self._first = placed.recorded.started
         self._exchanges += 1
         self._bases[placed.base] += 1
-        placed = self._with_credentials(placed)
+        placed = self._dressed(placed)
         observation = Observation(self._contract, placed.operation, placed.exchange)
         self._coverage.saw(observation)
         of_request = self._of_request(placed, observation)
@@ -144,8 +163,11 @@ class _Examiner:
         for rule in OF_REQUESTS:
             self.judged[rule.id] += 1
         found = self.sent(placed)
-        if not 400 <= observation.status < 500:
-            self._accepted.update(map(fingerprint, found))
+        if observation.status < 400:
+            for key in {fingerprint(finding) for finding in found} - self._accepted:
+                self._accepted.add(key)
+                if key in self._causes:  # a request that was refused would show nothing that fails
+                    self._refused[key] = self._causes.pop(key).count
         return found
 
     def _of_answer(self, placed: Placed, observation: Observation) -> list[Finding]:
@@ -190,6 +212,7 @@ class _Examiner:
             seconds=max(0.0, placed.recorded.started - self._first),
         )
         self._causes[key] = cause(found, placed.base, ())
+        self._causes[key].count += self._refused.pop(key, 0)
 
     def _clean(self, finding: Finding, shown_by: tuple[Moment, ...], sent: tuple[Sent, ...]) -> Finding:
         """The finding without secrets and personal data."""
@@ -229,7 +252,8 @@ class _Examiner:
 
     def _moment(self, placed: Placed, observation: Observation) -> Moment:
         recorded = placed.recorded
-        return Moment(observation, self._client(placed), recorded.started, recorded.started + max(0.0, recorded.seconds))
+        ended = recorded.started + max(0.0, recorded.seconds)
+        return Moment(observation, self._client(placed), recorded.started, ended, placed.base)
 
     def _client(self, placed: Placed) -> str:
         """Who sent it, by the credentials; empty if nobody can tell."""
@@ -237,14 +261,16 @@ class _Examiner:
         values = [header[name] for name in self._credentials if name in header]
         if not values or any(value.endswith(HIDDEN.encode()) for value in values):
             return placed.recorded.client
+        if any(_NUMBERED.search(value) for value in values):
+            values.append(placed.recorded.file.encode())
         digest = hashlib.sha256(b"\0".join(values)).hexdigest()
         return self._clients.setdefault(digest, f"client {len(self._clients) + 1}")
 
-    def _with_credentials(self, placed: Placed) -> Placed:
+    def _dressed(self, placed: Placed) -> Placed:
         """The exchange with stand-ins for credentials that the recorder left out: they were there, or it were a 401."""
         request, status = placed.exchange.request, placed.exchange.response.status
         removed = [name for name in self._credentials if name in request.header and _LEFT_OUT.search(request.header[name])]
-        if not removed and (self._credentials_kept or not placed.operation.secured or status == 401):
+        if not removed and (self._credentials_kept(placed) or not placed.operation.secured or status == 401):
             return placed
         names = removed or list(self._credentials)[:1]
         headers = [pair for pair in request.headers if pair[0] not in removed]

@@ -54,6 +54,8 @@ def recorded(entry: dict[str, Any], file: str, number: int, before: float, most:
 
     status = _status(entry, answer)
     answer_headers = wire.headers(answer.get("headers"), "response.headers")
+    if any(name == b"non-authoritative-reason" for name, _ in answer_headers):  # Chrome's own redirect to https
+        raise NotUsable("was answered by the client itself", "cached")
     content = member(answer, "content", dict, "response.") or {}
     mime = content.get("mimeType")
     if not answer_headers and isinstance(mime, str) and mime:

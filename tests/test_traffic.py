@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,9 @@ from contract_tests.results import Run
 from contract_tests.source import InputError
 from contract_tests.traffic.addressing import Addresses, Placed, Server
 from contract_tests.traffic.examiner import Traffic
+from contract_tests.traffic.har_file import HarFile
 from contract_tests.traffic.recorded import Recorded
+from contract_tests.traffic.recordings import examine
 
 CONTRACTS = [contract("flexprice"), contract("polar")]
 WALLET = "wallet_01KSF5FR5GR5VX5PHQ9E1Y7PCJ"
@@ -367,3 +370,29 @@ def test_entries_count_where_they_come(shop: Recorder) -> None:
     assert ("state.fixed-forever", "getWallet", "/customer_id", True) in causes(run)
     (cause,) = [cause for cause in run.causes if cause.rule == "state.fixed-forever"]
     assert [step.status for step in cause.steps] == [200, 200]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_session_that_was_put_back(mock: Mock, session: str, shop: Recorder, tmp_path: Path, told: bool) -> None:
+    """Where the recording has the reset of a mock's session, nothing that came before it says anything about what follows."""
+
+    def use() -> None:
+        body = {"credits_to_add": "5", "transaction_reason": "FREE_CREDIT_GRANT", "idempotency_key": "k-1"}
+        assert shop.http.post(f"/v1/wallets/{WALLET}/top-up", json=body).status_code == 200
+
+    use()
+    shop.http.post(f"/_mock/sessions/{session}/reset").raise_for_status()
+    use()
+    file = tmp_path / "shop.har"
+    with HarFile(file) as har:
+        for entry in shop.taken:
+            if told or "_mock" not in entry.exchange.request.path:
+                har.add(entry)
+
+    traffic = Traffic(CONTRACTS)
+    seen = examine([file], traffic, lambda *_: None)
+
+    assert (seen.exchanges, seen.judged, sum(seen.elsewhere.values())) == (2 + told, 2, told)
+    (run,) = traffic.runs(ANY, {})
+    # Answers of one second have no order that a service would have to own up to.
+    assert {cause.rule for cause in run.causes} == (set() if told else {"concurrency.same-key-at-once"})

@@ -15,7 +15,7 @@ from contract_tests.finding import Finding
 from contract_tests.policy import Policy
 from contract_tests.results import TrafficSeen as Counted
 from contract_tests.source import InputError
-from contract_tests.traffic.addressing import Placed
+from contract_tests.traffic.addressing import Placed, moves_a_mock
 from contract_tests.traffic.kinds import route
 from contract_tests.traffic.recorded import Recorded
 
@@ -200,6 +200,8 @@ class Examination:
         try:
             placed = self._traffic.place(recorded) if known else None
             if placed is None:
+                if moves_a_mock(recorded):
+                    self._traffic.start_over()
                 self.counted.elsewhere[recorded.origin] = self.counted.elsewhere.get(recorded.origin, 0) + 1
                 return Judged(recorded, NOT_OURS)
             found = self._counting(self._traffic.examine(placed))

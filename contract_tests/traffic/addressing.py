@@ -30,6 +30,12 @@ class Placed:
     base: str
 
 
+def moves_a_mock(recorded: Recorded) -> bool:
+    """Whether an exchange used a control of a mock of ours: it may have put a world back, or anywhere else."""
+    request = recorded.exchange.request
+    return "/_mock/" in request.path and request.method not in ("GET", "HEAD", "OPTIONS")
+
+
 @dataclass(frozen=True)
 class Server:
     """Where an API is: an origin, and what stands before the contract's paths there."""

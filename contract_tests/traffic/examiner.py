@@ -79,6 +79,11 @@ class Traffic:
         """Everything wrong with an exchange: the request, the answer, and what they say against earlier ones."""
         return self._examiners[placed.contract.name].examine(placed)
 
+    def start_over(self) -> None:
+        """Forget what was seen: a world was put somewhere else, and what was true before need not be."""
+        for examiner in self._examiners.values():
+            examiner.start_over()
+
     def runs(self, policy: Policy, known: Mapping[str, frozenset[str]], why: Sequence[str] = ()) -> list[Run]:
         """What was found out, a run for each provider that was seen.
 
@@ -98,7 +103,8 @@ class _Examiner:
         self.judged: Counter[str] = Counter()
         self._contract = contract
         self._judge = Judge(contract)
-        self._history = history(contract.name, settle)
+        self._settle = settle
+        self.start_over()
         self._coverage = Seen(contract)
         self._pseudonyms = pseudonyms
         self._live = live
@@ -112,6 +118,9 @@ class _Examiner:
         self._exchanges = 0
         self._began = time.monotonic()
         self._first = 0.0
+
+    def start_over(self) -> None:
+        self._history = history(self._contract.name, self._settle)
 
     def look_at_credentials(self, placed: Placed) -> None:
         """Recorders that keep credentials keep all: then one that is missing in the same file was not sent."""

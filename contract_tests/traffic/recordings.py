@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contract_tests.results import TrafficSeen
+from contract_tests.traffic.addressing import moves_a_mock
 from contract_tests.traffic.examiner import Traffic
 from contract_tests.traffic.in_order import InOrder
 from contract_tests.traffic.reading import read
@@ -22,10 +23,14 @@ def examine(files: Sequence[Path], traffic: Traffic, tell: Tell) -> TrafficSeen:
     """Have `traffic` judge what is its own in recordings, in the order of time over all files, and count the rest."""
     with InOrder() as in_order:
         seen = _read(files, traffic, in_order, tell)
-        for number, recorded in enumerate(in_order, 1):
+        number = 0
+        for recorded in in_order:
             placed = traffic.place(recorded)
-            assert placed is not None  # as it was when it was read
+            if placed is None:
+                traffic.start_over()
+                continue
             traffic.examine(placed)
+            number += 1
             tell("judging", number, seen.judged)
     return seen
 
@@ -42,6 +47,8 @@ def _read(files: Sequence[Path], traffic: Traffic, in_order: InOrder, tell: Tell
                 seen.problems.append(str(entry))
         elif traffic.place(entry) is None:
             elsewhere[entry.origin] += 1
+            if moves_a_mock(entry):
+                in_order.add(entry)
         else:
             seen.judged += 1
             in_order.add(entry)

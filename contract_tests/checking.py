@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from contract_tests import source
+from contract_tests import shipped, source
 from contract_tests.auth_file import read_auth_file
 from contract_tests.contract import Contract
 from contract_tests.exchange import Request
@@ -162,10 +162,11 @@ def _is_credential(name: str) -> bool:
 @cache
 def contract(name: str, spec: Path | None = None, overlay: Path | None = None) -> Contract:
     """A provider's contract as it is shipped, or with a document or an overlay of somebody's own."""
-    shipped = data_folder(source.__file__, "openapi")
-    if overlay is None and name in PROVIDERS:
-        overlay = shipped / f"{name}.overlay.yaml"
-    return Contract.load(name, spec or shipped / f"{name}.yaml", *([] if overlay is None else [overlay]))
+    folder = data_folder(source.__file__, "openapi")
+    overlays = [] if overlay is None else [overlay]
+    if name in PROVIDERS and (overlay is None or shipped.is_extended(name, overlay)):
+        overlays.insert(0, folder / f"{name}.overlay.yaml")
+    return Contract.load(name, spec or folder / f"{name}.yaml", *overlays)
 
 
 def provider_names(asked: tuple[str, ...], spec: Path | None, overlay: Path | None) -> tuple[str, ...]:
@@ -180,7 +181,12 @@ def provider_names(asked: tuple[str, ...], spec: Path | None, overlay: Path | No
         return tuple(dict.fromkeys(asked))
     if len(asked) > 1:
         raise InputError("--spec and --overlay replace the files of one provider: say which with one --provider")
-    return asked or (file.stem.partition(".")[0],)
+    if asked:
+        return asked
+    name = file.stem.partition(".")[0]
+    if spec is None and name not in PROVIDERS:
+        raise InputError(f"--overlay {file}: say whose overlay it is, with --provider")
+    return (name,)
 
 
 def _providers(wanted: Wanted, personas: list[dict[str, object]] | None) -> tuple[str, ...]:

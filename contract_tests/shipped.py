@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 from contract_tests.source import Source
 
@@ -29,6 +30,12 @@ _KNOWN = frozenset(CHECKED.values())
 def digest(sources: Iterable[Source]) -> str:
     """One digest of a document and its overlays: SHA-256 in hexadecimal."""
     return hashlib.sha256(" ".join(source.digest for source in sources).encode()).hexdigest()
+
+
+def is_extended(name: str, overlay: Path) -> bool:
+    """Whether an overlay comes after the shipped one of a provider, not in its place: it `extends: NAME.overlay.yaml`."""
+    data = Source(overlay).data
+    return isinstance(data, dict) and data.get("extends") == f"{name}.overlay.yaml"
 
 
 def is_known(sources: Iterable[Source]) -> bool:

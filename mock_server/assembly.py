@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from contract_tests import contract as contract_module
+from contract_tests import shipped
 from contract_tests.contract import Contract
 from contract_tests.source import InputError, Source, data_folder
 from mock_server import fixture_files
@@ -302,10 +303,15 @@ def _openapi(name: str) -> Path:
 
 def _contract(name: str, settings: Settings) -> Contract:
     document = settings.spec or _openapi(f"{name}.yaml")
-    overlays = [settings.overlay or _openapi(f"{name}.overlay.yaml")]
-    # It speaks of the shipped files; with others, what they say is all there is.
-    if name == "flexprice" and not (settings.documented_only or settings.spec or settings.overlay):
-        overlays.append(_openapi("flexprice.undocumented.overlay.yaml"))
+    own = settings.overlay
+    overlays = []
+    if own is None or shipped.is_extended(name, own):
+        overlays.append(_openapi(f"{name}.overlay.yaml"))
+        # It speaks of the shipped files; with others, what they say is all there is.
+        if name == "flexprice" and not (settings.documented_only or settings.spec):
+            overlays.append(_openapi("flexprice.undocumented.overlay.yaml"))
+    if own is not None:
+        overlays.append(own)
     return Contract.load(name, document, *overlays)
 
 

@@ -125,7 +125,9 @@ def named(run: Comparison) -> set[tuple[str, str, str]]:
 
 def test_equal_mocks_do_not_differ(mock: Mock, session: str) -> None:
     """Nothing differs, all operations were compared, nothing was left out, and what was made is closed."""
-    run = compared(mock, session, at_random=0)
+    one = comparing(mock, session, at_random=0)
+    run = one.run()
+    close(one)
 
     assert [entry.fingerprint for entry in run.differences] == []
     assert (run.verdict, run.why, run.interrupted) == ("pass", [], "")
@@ -137,6 +139,10 @@ def test_equal_mocks_do_not_differ(mock: Mock, session: str) -> None:
         left = [wallet for wallet in wallets(mock, f"{session}-{side}") if wallet["customer_id"].startswith("wp-")]
         assert left
         assert {wallet["wallet_status"] for wallet in left} == {"closed"}
+    asked = [f"{exchange.request.path} {exchange.request.body!r}" for _, exchange, _ in one.wallets_of_a()]
+    own = one.sides[0].subject.created
+    assert asked
+    assert [text for text in asked if any(wallet in text for wallet in own)] == []
 
 
 def test_equal_mocks_of_polar_do_not_differ(mock: Mock, session: str) -> None:
@@ -531,6 +537,21 @@ def test_proposals_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert yaml.safe_load(fixtures.read_text("utf-8"))["provider"] == "polar"
     assert not overlay.exists()
     assert "there is no overlay to propose" in out
+
+
+def test_a_proposed_overlay_can_be_given_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, mock: Mock, session: str
+) -> None:
+    """With it the reference keeps its contract, and all of it is proposed once more: one file is enough."""
+    a, b = play(mock, f"{session}-a", "polar-balance-as-text"), play(mock, f"{session}-b")
+    sides = (mock.url, mock.url, "--header", f"x-mock-session: {a}", "--b-header", f"x-mock-session: {b}")
+    first, again = tmp_path / "first.yaml", tmp_path / "again.yaml"
+    run_command(capsys, *sides, "--provider", "polar", "--steps", "0", "--to-overlay", str(first))
+    how = ("--provider", "polar", "--steps", "0", "--overlay", str(first), "--to-overlay", str(again))
+    _, out, _ = run_command(capsys, *sides, *how)
+
+    assert "response.body" not in out
+    assert again.read_text("utf-8") == first.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_two_services_in_one_recording(tmp_path: Path, capsys: pytest.CaptureFix
         (("--out", "nowhere/made.yaml"), r"--out .*nowhere/made.yaml: No such file or directory"),
         (
             ("--out", "made.yaml", "--server", "https://other.example.com"),
-            r"none of these exchanges .* \(exchanges with other services: 1\)",
+            r"none of these exchanges .* \(exchanges of other hosts or paths: 1\)",
         ),
     ],
 )

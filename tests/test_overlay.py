@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from contract_tests.checking import contract, provider_names
 from contract_tests.contract import Contract
 from contract_tests.overlay import apply_overlay
-from contract_tests.source import Source, SourceError
+from contract_tests.source import InputError, Source, SourceError
+from mock_server.assembly import Settings, assemble
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.0.3",
@@ -250,3 +252,27 @@ def test_an_overlay_that_breaks_the_document(tmp_path: Path) -> None:
 
     assert str(overlay) in str(caught.value)
     assert "/paths/~1a/get/responses/200" in str(caught.value)
+
+
+def test_an_overlay_may_extend_the_shipped_one(tmp_path: Path) -> None:
+    """One that `extends` the shipped overlay (as `compare --to-overlay` writes it) comes after it; others take its place."""
+    path = tmp_path / "nearer.overlay.yaml"
+    actions = "actions:\n  - target: $.info\n    update: {x-nearer: true}\n"
+    path.write_text(f"overlay: 1.0.0\ninfo: {{}}\nextends: flexprice.yaml\n{actions}", "utf-8")
+    alone = contract("flexprice", overlay=path)
+    path = tmp_path / "after.overlay.yaml"
+    path.write_text(f"overlay: 1.0.0\ninfo: {{}}\nextends: flexprice.overlay.yaml\n{actions}", "utf-8")
+    after = contract("flexprice", overlay=path)
+    served = assemble(Settings(providers=("flexprice",), overlay=path)).contracts["flexprice"]
+
+    assert "x-unrouted" not in alone.merged
+    for one in (after, served):
+        assert one.merged["x-unrouted"] == contract("flexprice").merged["x-unrouted"]
+        assert one.merged["info"]["x-nearer"] is True
+
+
+def test_whose_overlay() -> None:
+    """A file's name tells the provider only if it is one's; else the option is missing, not a file of ours."""
+    assert provider_names((), None, Path("polar.overlay.yaml")) == ("polar",)
+    with pytest.raises(InputError, match=r"--overlay nearer\.overlay\.yaml: say whose overlay it is, with --provider"):
+        provider_names((), None, Path("nearer.overlay.yaml"))

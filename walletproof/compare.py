@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         _write(found, reports)
         if options.to_overlay:
-            said += _propose_overlay(options.to_overlay, comparing)
+            said += _propose_overlay(options, comparing)
         if options.to_fixtures:
             said += _propose_fixtures(options.to_fixtures, comparing, options.seed)
     finally:
@@ -149,18 +149,23 @@ def _write(found: Comparisons, reports: list[tuple[str, Path]]) -> None:
         raise InputError("\n".join(failed))
 
 
-def _propose_overlay(path: Path, comparing: list[Comparing]) -> list[str]:
+def _propose_overlay(options: argparse.Namespace, comparing: list[Comparing]) -> list[str]:
     """Write what would make the contract fit A; what became of it, in words."""
+    from contract_tests import checking, shipped
     from contract_tests.compare.proposal import propose
 
     said = []
     for one in comparing:
-        contract, name = one.sides[0].subject.contract, one.result.provider
-        proposal = propose(contract, one.answers_of_a(), f"{name}.overlay.yaml")
+        contract, name, extended = one.sides[0].subject.contract, one.result.provider, f"{one.result.provider}.overlay.yaml"
+        if options.overlay and shipped.is_extended(name, options.overlay):
+            contract = checking.contract(name, options.spec)  # what was proposed before is proposed again, so one file is enough
+        elif options.overlay:
+            extended = options.overlay.name
+        proposal = propose(contract, one.answers_of_a(), extended)
         if not proposal.text:
             said.append(f"{name}: A keeps the contract as it is, so there is no overlay to propose")
             continue
-        file = _write_proposal("--to-overlay", path, name if len(comparing) > 1 else "", proposal.text)
+        file = _write_proposal("--to-overlay", options.to_overlay, name if len(comparing) > 1 else "", proposal.text)
         rest = f", {len(proposal.uncovered)} not covered" if proposal.uncovered else ""
         said.append(f"{name}: {file}: {proposal.actions} actions{rest}")
     return said

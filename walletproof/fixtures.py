@@ -66,20 +66,20 @@ def _run(options: argparse.Namespace) -> int:
             f"{', '.join(map(str, options.files))}: none of these exchanges is one that the contracts have"
             f"{_more(problems)}; `--server URL` says where the service is, if it is behind another path"
         )
+    said: list[str] = []
     for file in files:
         path = _path(options.out, file.provider, len(files))
         _write(path, file.text, options.files)
-        for line in _about(path, file):
-            print(line)
+        said += _about(path, file)
     for provider, found in places.items():
         if len(found) > 1:
-            print(f"Taken for one {provider}, `--server URL` chooses: {', '.join(sorted(found))}\n")
-    for line in _replaced(maker.replaced):
-        print(line)
+            said.append(f"Taken for one {provider}, `--server URL` chooses: {', '.join(sorted(found))}\n")
+    said += _replaced(maker.replaced)
     if problems:
-        print("\nNot used:")
-        for reason, count in problems.most_common():
-            print(f"  {reason}: {count:,}")
+        said += ["\nNot used:", *(f"  {reason}: {count:,}" for reason, count in problems.most_common())]
+    console = verdict.console()
+    for line in said:
+        console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
     return 0
 
 
@@ -103,7 +103,7 @@ def _take(
             if isinstance(entry, Unusable):
                 problems[f"{entry.reason} entries"] += 1
             elif addresses.place(entry) is None:
-                problems["exchanges with other services"] += 1
+                problems["exchanges of other hosts or paths"] += 1
             else:
                 in_order.add(entry)
         for recorded in in_order:

@@ -52,7 +52,13 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spec", type=Path, metavar="FILE", default=none, help="use this OpenAPI document instead of the provider's"
     )
-    parser.add_argument("--overlay", type=Path, metavar="FILE", default=none, help="use this overlay instead of the provider's")
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        default=none,
+        help="use this overlay instead of the provider's, or after it if it extends it",
+    )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same wallets")
     parser.add_argument("--population", type=int, default=1000, metavar="N", help="this many more wallets besides the personas")
     parser.add_argument(

@@ -29,7 +29,9 @@ def print_comparisons(console: Console, comparisons: Comparisons) -> None:
         printer.run(run)
         printer.line()
     verdict = comparisons.verdict
-    printer.line(("compare: ", ""), (VERDICTS[verdict], _COLOURS[verdict]), (f" (exit code {comparisons.exit_code})", ""))
+    printer.line(
+        ("walletproof compare: ", ""), (VERDICTS[verdict], _COLOURS[verdict]), (f" (exit code {comparisons.exit_code})", "")
+    )
 
 
 def as_text(comparisons: Comparisons) -> str:
@@ -87,9 +89,7 @@ class _Printer:
         groups = together(run.differences)
         failing = sum(group[0].fails for group in groups)
         shown = f"{plural(len(counting), 'difference')} in {plural(failing, 'group')}" if counting else "no difference"
-        self.line(
-            (shown.upper() if run.verdict == "pass" else shown, _COLOURS[run.verdict]), (f", {fidelity(run.fidelity)}", "")
-        )
+        self.line((shown.upper() if run.verdict == "pass" else shown, _COLOURS[run.verdict]), (f", {fidelity(run.fidelity)}", ""))
         for reason in run.why:
             self.line((f"  {one_line(reason)}", "yellow"))
         for number, group in enumerate(groups[:_MOST_GROUPS], 1):

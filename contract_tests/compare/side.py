@@ -114,9 +114,14 @@ class Side:
                 raise NotSent(lost) from None
         answer = Answer(stage.log[-1], [entry.finding for entry in stage.found[before:]], lost)
         self._remember(step, answer.seen)
-        if answer.seen.ok and is_safe(answer.seen.operation) and not any(own in answer.seen.text for own in self.subject.created):
+        if answer.seen.ok and is_safe(answer.seen.operation) and not self._is_own(answer.seen):
             self.reads.append((answer.seen.operation, answer.seen.exchange, started))
         return answer
+
+    def _is_own(self, seen: Observation) -> bool:
+        """Whether a wallet that the run created is asked for, or in the answer."""
+        texts = (seen.request.path, seen.request.body.decode("utf-8", "replace"), seen.text)
+        return any(own in text for own in self.subject.created for text in texts)
 
     def _remember(self, step: Step, seen: Observation) -> None:
         """What a creation made is the run's own, and an invoice stays behind."""

@@ -100,7 +100,9 @@ class _Printer:
         shown = groups[:_MOST_CAUSES]
         below = self._verdict(run, _ABOVE - 2 - 2 * len(shown) - (len(groups) > len(shown)))
         for number, group in enumerate(shown, 1):
-            self._group(number, group)
+            # Which probe it was the report tells; the entry of a recording is where to look.
+            found = one_line(group[0].probe.rpartition("/")[2])
+            self._group(number, group, f"{found}: " if run.seed is None else "")
         more = sum(len(group) for group in groups[_MOST_CAUSES:])
         if more:
             self.line((f"    ... and {more} more; see the report", "dim"))
@@ -130,7 +132,7 @@ class _Printer:
             self.line((f"  {reason}", ""))
         return why[room:]
 
-    def _group(self, number: int, group: list[Cause]) -> None:
+    def _group(self, number: int, group: list[Cause], found: str) -> None:
         cause = group[0]
         colour = "red" if cause.fails else "yellow" if cause.standing == "new" else "dim"
         others = f" and {len(group) - 1} more places" if len(group) > 2 else " and one more place" if len(group) > 1 else ""
@@ -141,12 +143,12 @@ class _Printer:
         self.line((start, "dim"), (f"{one_line(cause.rule)} ", f"bold {colour}"), (where, ""), (tags, "dim"))
         words = comparison(cause)
         if not words:
-            self.line((f"    {one_line(cause.problem)}", ""))
+            self.line((f"    {found}{one_line(cause.problem)}", ""))
             return
         # Of a problem and a comparison that are both long, something of each.
-        room = self._width - len("    : ")
+        room = self._width - len("    : ") - cell_len(found)
         problem = _fit(one_line(cause.problem), max(room - cell_len(words), room // 2))
-        self.line((f"    {problem}: {words}", ""))
+        self.line((f"    {found}{problem}: {words}", ""))
 
     def _numbers(self, run: Run) -> None:
         count = outcomes(run)

@@ -52,6 +52,15 @@ class Checked(NamedTuple):
 Check = Callable[..., Checked]
 
 
+def test_a_full_disk_is_no_verdict(tmp_path: Path) -> None:
+    """Where the results cannot be shown, the exit code says neither pass nor findings; no traceback."""
+    command = [sys.executable, "-m", "walletproof", "check", str(violations.RECORDING), "--quiet"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (2, "walletproof: standard output cannot be written: No space left on device\n")
+
+
 @pytest.fixture
 def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     """Runs the command on a recording: a HAR, its bytes, or a path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -491,6 +492,20 @@ def test_a_report_tells_both_sides(capsys: pytest.CaptureFixture[str], tmp_path:
     assert entry["step_a"]["curl"] in unescape(shown)
     assert shown.count("<b>A</b>") == shown.count("<b>B</b>") == 1
     assert f"--ignore '{entry['fingerprint']}'" in shown
+
+
+def test_defects_that_imitate_the_service_are_named(capsys: pytest.CaptureFixture[str], mock: Mock, session: str) -> None:
+    """All that the mock can do as A does, and only what it does not do yet: the other way round nothing is proposed."""
+    play(mock, f"{session}-a", *LIVE)
+    sides = [["--header", f"x-mock-session: {session}-a"], ["--header", f"x-mock-session: {session}-b"]]
+    proposed = []
+    for one, two in (sides, sides[::-1]):
+        others = [part.replace("--header", "--b-header") for part in two]
+        code, out, _ = run_command(capsys, mock.url, mock.url, "--provider", "flexprice", "--steps", "0", *one, *others)
+        assert code == 1
+        proposed.append(re.findall(r"--defect ([a-z-]+)", out))
+
+    assert proposed == [list(LIVE), []]
 
 
 def test_nothing_gets_out_of_the_page() -> None:

@@ -1026,6 +1026,7 @@ def test_ctrl_c(mock: Mock, session: str, wallet_ids: dict[str, str]) -> None:
         (["http://user:sesame@x"], "give credentials with the requests"),
         (["http://x", "--port", "70000"], "a port is a number"),
         (["http://x", "--timeout", "soon"], "--timeout soon: expected a time"),
+        (["http://x", "--level", "published", "--fail-on", "semantic"], "one level counts; give --fail-on alone"),
         (["http://x", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:8081"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,6 +13,7 @@ from typing import NoReturn
 from walletproof import check, compare, export, fixtures, gate, prove, proxy, serve
 
 USAGE_ERROR = 2
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INCONCLUSIVE = 3
 
 
@@ -22,13 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from contract_tests.source import InputError
 
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()  # here, where it can be told if it fails
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries to write the rest at its end
+        print(f"walletproof: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        return USAGE_ERROR
     except InputError as error:
         print(f"walletproof: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("walletproof: interrupted", file=sys.stderr)
         return INCONCLUSIVE
+    else:
+        return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from walletproof import verdict
+from walletproof.imitations import imitations
 from walletproof.target_options import add_patience_options, add_safety_options, wanted
 from walletproof.units import seconds
 
@@ -102,7 +103,10 @@ def _run(options: argparse.Namespace) -> int:
     for a, b in sides:
         with Progress(console, quiet=options.quiet) as progress:
             comparing.append(Comparing(a, b, how, progress.update))
-            found.runs.append(comparing[-1].run())
+            run = comparing[-1].run()
+        if comparing[-1].of_mock:
+            run.imitations = imitations(run.differences)
+        found.runs.append(run)
         for subject in (a, b):
             subject.target.close()
         if found.runs[-1].interrupted == "interrupted":

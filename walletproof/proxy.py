@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine
 
+    from contract_tests.policy import Policy
     from contract_tests.proxy.headers import Place
 
 
@@ -54,7 +55,6 @@ def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     from contract_tests.guard import check_url
-    from contract_tests.policy import Floor
     from contract_tests.proxy.examination import Examination
     from contract_tests.proxy.headers import Place
     from contract_tests.proxy.passing import Passing
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
 
     check_url(options.url, "give credentials with the requests")
     reports = [formats.parse_report(text) for text in options.report]
-    policy = verdict.policy(options, Floor(operations=0.0, rules=0.0))  # traffic is what it is
+    policy, failing = _policies(options)
     known = verdict.baseline(options.baseline)
     place = Place.parse(options.url)
     upstream = Upstream(place, timeout=seconds("--timeout", options.timeout), insecure=options.insecure)
@@ -102,13 +102,24 @@ def _run(options: argparse.Namespace) -> int:
         _with_fast_loop(serve())
     results.traffic = examination.counted
     results.binding = bool(options.fail_on)
-    results.runs = traffic.runs(replace(policy, level=options.fail_on) if options.fail_on else policy, known)
-    code = verdict.tell(results, reports, console)
+    results.runs = traffic.runs(failing, known)
     if options.block:
         console.print(f"blocked: {examination.blocked:,}", highlight=False)
+    code = verdict.tell(results, reports, console)
     if examination.broken_recording:
         raise InputError(f"--record: {examination.broken_recording}; the recording is not whole")
     return code
+
+
+def _policies(options: argparse.Namespace) -> tuple[Policy, Policy]:
+    """What is shown, and what fails at the end."""
+    from contract_tests.policy import Floor
+    from contract_tests.source import InputError
+
+    if options.level and options.fail_on and options.level != options.fail_on:
+        raise InputError(f"--level {options.level} and --fail-on {options.fail_on}: one level counts; give --fail-on alone")
+    policy = verdict.policy(options, Floor(operations=0.0, rules=0.0))  # traffic is what it is
+    return policy, replace(policy, level=options.fail_on) if options.fail_on else policy
 
 
 def _with_fast_loop(serving: Coroutine[None, None, None]) -> None:

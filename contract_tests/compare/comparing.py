@@ -63,6 +63,7 @@ class Comparing:
             subject.watch = self._tick
             subject.target.deadline = self._started + options.max_time
         self.result = Comparison(a.contract.name, a.target.base, b.target.base, a.guard.mode, a.seed)
+        self.of_mock = False  # whether B is a mock of ours
         self._shared: list[str] = []  # ids of wallets that both sides have
         self._pairs: list[tuple[Symbol, str, str, bool]] = []
         self._first = Tally()
@@ -141,7 +142,8 @@ class Comparing:
             if problem:
                 raise Stopped(f"{side.name}: {problem}")
             side.subject.wallets = list(dict.fromkeys([*side.subject.wallets, *found]))
-        if self._is_mock(self.sides[1]) and not self._is_mock(self.sides[0]):
+        self.of_mock = self._is_mock(self.sides[1])
+        if self.of_mock and not self._is_mock(self.sides[0]):
             self.result.names = ["real", "mock"]
         self._pair()
 

@@ -79,7 +79,7 @@ class Words:
 
 @dataclass
 class Comparison:
-    """One provider on two services."""
+    """One provider on two services. `imitations` are defects of the mock B that do what A does."""
 
     provider: str
     a: str
@@ -101,6 +101,7 @@ class Comparison:
     created: int = 0
     cleaned: int = 0
     leftovers: list[str] = field(default_factory=list)
+    imitations: list[str] = field(default_factory=list)
     interrupted: str = ""
 
 

@@ -40,6 +40,7 @@ def _view(run: Comparison) -> dict[str, object]:
             for name, entry in operations
         ],
         "lists": {
+            "Defects with which the mock does what the other side does": [f"--defect {name}" for name in run.imitations],
             "Not comparable": [skipped(entry) for entry in run.not_comparable],
             "Other words, which count as no difference": [words(entry) for entry in run.words],
             "Wallets paired": run.paired,

@@ -124,6 +124,9 @@ class _Printer:
         self._list("lowest", [f"{name} {share:.1%}" for share, name in low])
         self._list("not comparable", [skipped(entry) for entry in sorted(run.not_comparable, key=lambda entry: -entry.count)])
         self._list("other words", [words(entry)[:160] for entry in run.words])
+        if run.imitations:
+            flags = " ".join(f"--defect {name}" for name in run.imitations)
+            self._list("to be alike", [f"walletproof serve {flags}"])
         self._list("paired", run.paired)
         self._list("left", [one_line(entry) for entry in run.leftovers])
 

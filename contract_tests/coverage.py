@@ -56,6 +56,10 @@ class Seen:
         if schema is not None and observation.body is not NO_JSON:
             self._walk_body(schema, observation.body, f"{operation.id} {declared} ", 0)
 
+    def saw_again(self, observation: Observation) -> None:
+        """Take an exchange into account that is like one before."""
+        self.statuses[str(observation.status)] += 1
+
     def reached(self, operation: Operation) -> bool:
         """Whether the operation answered with a 2xx."""
         return f"operation {operation.id}" in self.keys

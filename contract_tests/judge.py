@@ -15,7 +15,8 @@ from contract_tests.rules import catalogue
 from contract_tests.rules.observation import Observation
 from contract_tests.rules.rule import ExchangeRule
 
-_OF_EACH_ANSWER = frozenset((b"x-request-id", b"content-length", b"date"))  # nothing is said of them but that they are there
+OF_EACH_ANSWER = frozenset((b"x-request-id", b"content-length", b"date"))
+"""Headers of which no rule over single exchanges says anything but that they are there."""
 
 GATEWAY = (413, 429, 503)
 """What stands before a service may answer these, in its own form, whatever the contract says."""
@@ -37,7 +38,7 @@ class Judge:
         For the mock, which asks this of every answer: reads of unchanged wallets repeat.
         """
         request, response = exchange.request, exchange.response
-        headers = tuple([pair if pair[0] not in _OF_EACH_ANSWER else pair[0] for pair in response.headers])
+        headers = tuple([pair if pair[0] not in OF_EACH_ANSWER else pair[0] for pair in response.headers])
         asked = (request.method, request.path, request.query_string, tuple(request.headers), request.body)
         key = ((operation.key, response.status, headers, asked), response.body)
         if key in self._faultless:

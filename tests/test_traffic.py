@@ -16,6 +16,8 @@ from contract_tests.checking import contract
 from contract_tests.exchange import Exchange, Request, Response
 from contract_tests.policy import Floor, Policy
 from contract_tests.results import Run
+from contract_tests.rules.catalogue import exchange_rules
+from contract_tests.rules.conformance import CONFORMANCE, OF_REQUESTS
 from contract_tests.source import InputError
 from contract_tests.traffic.addressing import Addresses, Placed, Server
 from contract_tests.traffic.examiner import Traffic
@@ -399,3 +401,31 @@ def test_a_session_that_was_put_back(mock: Mock, session: str, shop: Recorder, t
         assert not rules
     else:  # answers of one second have no order that a service would have to own up to
         assert rules in ({"concurrency.same-key-at-once"}, {"money.key-takes-effect-once"})
+
+
+def test_the_same_again(shop: Recorder) -> None:
+    """What is asked often is judged every time, and what differs in one byte, of whatever part, by itself."""
+    shop.http.get(f"/v1/wallets/{WALLET}")
+    (good,) = shop.taken
+    came = good.exchange.response
+    once = judged(Traffic(CONTRACTS), [good])["flexprice"]
+    wrong = [
+        altered(good, answer=came.body.replace(b'"usd"', b'"USD"')),
+        altered(good, answered_headers=[pair for pair in came.headers if pair[0] != b"content-type"]),
+        altered(good, status=418),
+        altered(good, headers=[pair for pair in good.exchange.request.headers if pair[0] != b"x-api-key"]),
+    ]
+
+    thrice = judged(Traffic(CONTRACTS), [good, good, good])["flexprice"]
+    single = {entry.rule.id for entry in exchange_rules("flexprice")} | {rule.id for rule in (*CONFORMANCE, *OF_REQUESTS)}
+    counts = {rule.rule: rule.judged for rule in once.rules if rule.rule in single}
+    assert {rule.rule: rule.judged for rule in thrice.rules if rule.rule in single} == {
+        name: 3 * count for name, count in counts.items()
+    }
+    assert counts["response.body"] == counts["request.body"] == 1
+    assert (thrice.statuses, thrice.coverage) == ({"200": 3}, once.coverage)
+    for entry in wrong:
+        alone = causes(judged(Traffic(CONTRACTS, live=True), [entry])["flexprice"])
+        after = causes(judged(Traffic(CONTRACTS, live=True), [good, good, entry])["flexprice"])
+        assert alone
+        assert alone <= after

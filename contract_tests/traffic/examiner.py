@@ -16,7 +16,7 @@ from contract_tests.coverage import Seen
 from contract_tests.exchange import Exchange, Request
 from contract_tests.finding import Finding
 from contract_tests.identity import HIDDEN, Identity, hide
-from contract_tests.judge import Judge
+from contract_tests.judge import OF_EACH_ANSWER, Judge
 from contract_tests.policy import Policy
 from contract_tests.probes import catalogue as probes
 from contract_tests.probes.probe import Found, Sent
@@ -46,6 +46,7 @@ _OF_HEADERS = {RESPONSE_BODY.id, RESPONSE_HEADER.id, RESPONSE_CONTENT_TYPE.id}
 # What recorders and those who clean recordings up write in the place of credentials.
 _LEFT_OUT = re.compile(rb"(?i)redact|remov|hidden|masked|filtered|sanitiz|^\W*(?:\w+\s+)?[*x]{3,}\W*$|^\W*$")
 _NUMBERED = re.compile(rb"\*\*\*[0-9]+$")  # the numbers of secrets that a recording of ours has, from 1 in each file
+_MOST_FAULTLESS = 10_000
 _REFUSED = "the service did not accept the request"
 
 
@@ -106,6 +107,7 @@ class _Examiner:
         self._settle = settle
         self.start_over()
         self._coverage = Seen(contract)
+        self._faultless: dict[bytes, Counter[str]] = {}  # exchanges by digest, and what was judged in them
         self._pseudonyms = pseudonyms
         self._live = live
         self._with_credentials: set[str] = set()  # files whose recorder kept them
@@ -160,17 +162,31 @@ class _Examiner:
         self._bases[placed.base] += 1
         placed = self._dressed(placed)
         observation = Observation(self._contract, placed.operation, placed.exchange)
-        self._coverage.saw(observation)
-        of_request = self._of_request(placed, observation)
-        of_answer = self._of_answer(placed, observation)
+        alone = self._alone(placed, observation)
         moment = self._moment(placed, observation)
-        for finding in (*of_request, *of_answer):
+        for finding in alone:
             self._found(finding, (moment,), placed)
-        return [*of_request, *of_answer, *self._against_history(moment, placed)]
+        return [*alone, *self._against_history(moment, placed)]
+
+    def _alone(self, placed: Placed, observation: Observation) -> list[Finding]:
+        """What an exchange shows by itself. One that was faultless is known when it comes again: clients ask the same often."""
+        digest = _digest(placed, kept=self._credentials_kept(placed))
+        counts = self._faultless.get(digest)
+        if counts is not None:
+            self._coverage.saw_again(observation)
+            self.judged.update(counts)
+            return []
+        self._coverage.saw(observation)
+        counts = Counter(rule.id for rule in OF_REQUESTS)
+        found = [*self._of_request(placed, observation), *self._of_answer(placed, observation, counts)]
+        self.judged.update(counts)
+        if not found:
+            if len(self._faultless) >= _MOST_FAULTLESS:
+                self._faultless.clear()
+            self._faultless[digest] = counts
+        return found
 
     def _of_request(self, placed: Placed, observation: Observation) -> list[Finding]:
-        for rule in OF_REQUESTS:
-            self.judged[rule.id] += 1
         found = self.sent(placed)
         if observation.status < 400:
             for key in {fingerprint(finding) for finding in found} - self._accepted:
@@ -179,9 +195,12 @@ class _Examiner:
                     self._refused[key] = self._causes.pop(key).count
         return found
 
-    def _of_answer(self, placed: Placed, observation: Observation) -> list[Finding]:
+    def _of_answer(self, placed: Placed, observation: Observation, counts: Counter[str]) -> list[Finding]:
+        def tested(rule_id: str) -> None:
+            counts[rule_id] += 1
+
         if self._answered_known(placed):
-            return self._judge.findings(observation, self._tested)
+            return self._judge.findings(observation, tested)
         # Rules of meaning look at bodies, which the recorder did not keep.
         unknown = {RESPONSE_BODY.id} if placed.exchange.response.headers else _OF_HEADERS
         found = self._contract.check_response(placed.operation, placed.exchange)
@@ -191,7 +210,7 @@ class _Examiner:
         if self._history is None or not self._answered_known(placed):
             return
         for judged in self._history.take(moment):
-            self._tested(judged.rule.id)
+            self.judged[judged.rule.id] += 1
             if judged.problem is not None:
                 finding = _finding(judged, moment)
                 self._found(finding, (*judged.before, moment), placed)
@@ -201,9 +220,6 @@ class _Examiner:
     def _answered_known(placed: Placed) -> bool:
         """Whether the whole answer is there. No answer has no header at all: one without any was not taken down."""
         return placed.recorded.answered_known and bool(placed.exchange.response.headers)
-
-    def _tested(self, rule_id: str) -> None:
-        self.judged[rule_id] += 1
 
     def _found(self, finding: Finding, shown_by: tuple[Moment, ...], placed: Placed) -> None:
         """Count it. The first of each cause is kept, with what shows it, without secrets and personal data."""
@@ -314,6 +330,18 @@ class _Examiner:
     def _reasons(self) -> dict[str, str]:
         able = traffic_rules(self._contract.name)
         return {rule.id: _NEEDS_OWN_REQUESTS for rule in self._rules() if rule.id not in able}
+
+
+def _digest(placed: Placed, *, kept: bool) -> bytes:
+    """The same for exchanges that no rule over single ones tells apart."""
+    request, response = placed.exchange.request, placed.exchange.response
+    flags = (kept, placed.recorded.sent_known, placed.recorded.answered_known)
+    headers = [pair if pair[0] not in OF_EACH_ANSWER else pair[0] for pair in response.headers]
+    head = repr((placed.operation.key, request.method, request.path, request.query_string, request.headers, headers, flags))
+    digest = hashlib.blake2b(f"{response.status} {len(head)} {len(request.body)} {head}".encode(), digest_size=16)
+    digest.update(request.body)
+    digest.update(response.body)
+    return digest.digest()
 
 
 def _finding(judged: Judged, moment: Moment) -> Finding:

@@ -58,7 +58,26 @@ def test_a_full_disk_is_no_verdict(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
-    assert (done.returncode, done.stderr) == (2, "walletproof: standard output cannot be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "walletproof: standard output or a temporary file cannot be written: No space left on device\n",
+    )
+
+
+def test_no_room_to_sort(tmp_path: Path) -> None:
+    """A temporary file that cannot grow is said to be that, with what to do; nothing of it is a verdict."""
+    har = json.loads(violations.RECORDING.read_text("utf-8"))
+    judged = next(entry for entry in har["log"]["entries"] if entry["request"]["url"].endswith("/balance/real-time"))
+    har["log"]["entries"] = [judged] * 2000
+    file = tmp_path / "large.har"
+    file.write_text(json.dumps(har), "utf-8")
+
+    command = f'ulimit -f 200; exec "{sys.executable}" -m walletproof check "{file}" --quiet'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("walletproof: no room to sort the recordings in a temporary file: ")
+    assert "SQLITE_TMPDIR" in done.stderr
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import NoReturn
 from walletproof import check, compare, export, fixtures, gate, prove, proxy, serve
 
 USAGE_ERROR = 2
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 INCONCLUSIVE = 3
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in _NO_ROOM:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter tries to write the rest at its end
-        print(f"walletproof: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        what = error.filename or "standard output or a temporary file"
+        print(f"walletproof: {what} cannot be written: {error.strerror}", file=sys.stderr)
         return USAGE_ERROR
     except InputError as error:
         print(f"walletproof: {error}", file=sys.stderr)

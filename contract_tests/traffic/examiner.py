@@ -15,12 +15,11 @@ from contract_tests.contract import Contract
 from contract_tests.coverage import Seen
 from contract_tests.exchange import Exchange, Request
 from contract_tests.finding import Finding
-from contract_tests.identity import HIDDEN, Identity, hide
+from contract_tests.identity import HIDDEN, Identity
 from contract_tests.judge import OF_EACH_ANSWER, Judge
 from contract_tests.policy import Policy
 from contract_tests.probes import catalogue as probes
 from contract_tests.probes.probe import Found, Sent
-from contract_tests.redaction import secrets_of
 from contract_tests.results import Cause, Run
 from contract_tests.rules.catalogue import traffic_rules
 from contract_tests.rules.conformance import (
@@ -229,7 +228,7 @@ class _Examiner:
             return
         sent = tuple(self._shown(moment) for moment in shown_by)
         found = Found(
-            self._clean(finding, shown_by, sent),
+            self._clean(finding, sent),
             sent,
             placed.recorded.place,
             alone=len(sent) == 1,
@@ -239,8 +238,8 @@ class _Examiner:
         self._causes[key] = cause(found, placed.base, ())
         self._causes[key].count += self._refused.pop(key, 0)
 
-    def _clean(self, finding: Finding, shown_by: tuple[Moment, ...], sent: tuple[Sent, ...]) -> Finding:
-        """The finding without secrets and personal data."""
+    def _clean(self, finding: Finding, sent: tuple[Sent, ...]) -> Finding:
+        """The finding without secrets and personal data, which were learnt when `sent` was cleaned."""
         if len(sent) == 1:
             # What is found in the exchange without them cannot hold any, not even a piece of one.
             seen = sent[0].observation
@@ -248,20 +247,14 @@ class _Examiner:
             same = next((other for other in again if fingerprint(other) == fingerprint(finding)), None)
             if same is not None:
                 return same
-        secrets = frozenset[str]().union(*(secrets_of(moment.observation.request.headers) for moment in shown_by))
+        text = self._pseudonyms.text
         return replace(
             finding,
-            pointer=self._text(finding.pointer, secrets),
-            problem=self._text(finding.problem, secrets),
-            expected=self._value(finding.expected, secrets),
-            got=self._value(finding.got, secrets),
+            pointer=text(finding.pointer),
+            problem=text(finding.problem),
+            expected=None if finding.expected is None else text(str(finding.expected)),
+            got=None if finding.got is None else text(str(finding.got)),
         )
-
-    def _text(self, text: str, secrets: frozenset[str]) -> str:
-        return str(self._pseudonyms.text(hide(text, secrets)))
-
-    def _value(self, value: object, secrets: frozenset[str]) -> str | None:
-        return None if value is None else self._text(str(value), secrets)
 
     def _shown(self, moment: Moment) -> Sent:
         seen = moment.observation

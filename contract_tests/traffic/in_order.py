@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import orjson
 
 from contract_tests.exchange import Exchange, RawHeaders, Request, Response
+from contract_tests.source import InputError
 from contract_tests.traffic.recorded import Recorded
 
 _COLUMNS = (
@@ -22,7 +24,8 @@ class InOrder:
     """Exchanges by when they started; those of the same time as they were added.
 
     They wait in a private temporary database of SQLite's (no name, mode 0600, gone with the connection or the process), since
-    recordings hold secrets. What a router found out about a request (`path_params`) is not kept.
+    recordings hold secrets. What a router found out about a request (`path_params`) is not kept. InputError if there is no
+    room for them.
     """
 
     def __init__(self) -> None:
@@ -62,8 +65,9 @@ class InOrder:
     def __iter__(self) -> Iterator[Recorded]:
         self._store()
         if not self._sorted:
-            # An index, and not a sort of the rows: that would copy the bodies as well.
-            self._database.execute("CREATE INDEX in_order ON exchanges (started)")
+            with _room():
+                # An index, and not a sort of the rows: that would copy the bodies as well.
+                self._database.execute("CREATE INDEX in_order ON exchanges (started)")
             self._sorted = True
         for row in self._database.execute(f"SELECT {_COLUMNS} FROM exchanges INDEXED BY in_order ORDER BY started, rowid"):  # noqa: S608
             yield _recorded(*row)
@@ -81,8 +85,19 @@ class InOrder:
 
     def _store(self) -> None:
         if self._waiting:
-            self._database.executemany(f"INSERT INTO exchanges VALUES ({','.join('?' * 16)})", self._waiting)  # noqa: S608
+            with _room():
+                self._database.executemany(f"INSERT INTO exchanges VALUES ({','.join('?' * 16)})", self._waiting)  # noqa: S608
             self._waiting.clear()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise InputError(
+            f"no room to sort the recordings in a temporary file: {error}; SQLITE_TMPDIR can name a folder that has some"
+        ) from None
 
 
 def _packed(headers: RawHeaders) -> bytes:

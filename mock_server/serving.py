@@ -1,4 +1,4 @@
-"""Binding a port and serving until told to stop."""
+"""Serving until told to stop."""
 
 from __future__ import annotations
 
@@ -11,35 +11,10 @@ from types import FrameType
 
 import uvicorn
 
-from contract_tests.source import InputError
 from mock_server.assembly import Mock
 
 GRACE = 0.4  # seconds that open requests have once the server is told to stop
 GRACE_OF_A_SHARED_LOG = 6.0  # a request may wait for a database, and what it did must be answered
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; InputError if the address cannot be had."""
-    if not 0 <= port <= 65_535:
-        raise InputError(f"--port {port}: a port is a number from 0 to 65535")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except (socket.gaierror, UnicodeError):
-        raise InputError(f"--host {host}: no such address on this machine") from None
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-        bound.listen(2048)  # at once, so that a second server on this port is told so; answers come when all is ready
-    except OSError as error:
-        bound.close()
-        if error.errno in (98, 48, 10048):
-            raise InputError(
-                f"port {port} on {host} is in use; choose another with --port, or any free one with --port 0"
-            ) from None
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    bound.set_inheritable(True)
-    return bound
 
 
 class _Server(uvicorn.Server):

@@ -34,11 +34,12 @@ from troubled import Asked, always, http
 
 from contract_tests.checking import contract
 from contract_tests.codings import Undecodable, acceptable, decoded
+from contract_tests.listening import listen
 from contract_tests.policy import Policy
 from contract_tests.proxy.examination import Examination, Seen
 from contract_tests.proxy.headers import Place
 from contract_tests.proxy.passing import HELD, Passing
-from contract_tests.proxy.server import Serving, listen
+from contract_tests.proxy.server import Serving
 from contract_tests.proxy.upstream import Upstream
 from contract_tests.proxy.view import View
 from contract_tests.source import InputError

@@ -55,10 +55,11 @@ def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     from contract_tests.guard import check_url
+    from contract_tests.listening import listen
     from contract_tests.proxy.examination import Examination
     from contract_tests.proxy.headers import Place
     from contract_tests.proxy.passing import Passing
-    from contract_tests.proxy.server import Serving, listen
+    from contract_tests.proxy.server import Serving
     from contract_tests.proxy.upstream import Upstream
     from contract_tests.proxy.view import View
     from contract_tests.reports import formats

@@ -188,8 +188,9 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world: Any) -> int:
     """Serve until told to stop; `world` are the settings that decide what the worlds are."""
+    from contract_tests.listening import listen
     from mock_server.assembly import Settings, assemble
-    from mock_server.serving import bind, serve
+    from mock_server.serving import serve
     from mock_server.tls import server_context
     from mock_server.webhooks.signing import KNOWN_SECRET
     from mock_server.workers import run
@@ -199,8 +200,8 @@ def _serve(options: argparse.Namespace, file: SessionFile | None = None, **world
     workers = at_least_one("--workers", options.workers)
     certificate = getattr(options, "tls_cert", None)
     tls = server_context(certificate, getattr(options, "tls_key", None))
-    bound = bind(options.host, options.port)
-    with bound:
+    with listen(options.host, options.port) as bound:
+        bound.set_inheritable(True)
         host, port = bound.getsockname()[:2]
         settings = Settings(
             **world,

@@ -1,4 +1,4 @@
-"""Listening, and ending when told to."""
+"""Serving clients until told to end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,8 @@ import h11
 
 from contract_tests.proxy.passing import Passing
 from contract_tests.proxy.wire import Wire
-from contract_tests.source import InputError
 
 _GRACE = 2.0  # seconds that open exchanges have once the proxy is told to end
-_BACKLOG = 1024
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; InputError if the address cannot be had."""
-    if not 0 <= port <= 65_535:
-        raise InputError(f"--port {port}: a port is a number from 0 to 65535")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except (socket.gaierror, UnicodeError):
-        raise InputError(f"--host {host}: no such address on this machine") from None
-    bound = socket.socket(family, kind, protocol)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(address)
-        bound.listen(_BACKLOG)
-    except OSError as error:
-        bound.close()
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot listen on {host}:{port}: {reason}; --port chooses another, 0 any free one") from None
-    return bound
 
 
 class Serving:

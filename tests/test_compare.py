@@ -606,6 +606,8 @@ def test_mistakes_are_told(capsys: pytest.CaptureFixture[str], arguments: list[s
         ("/items/*/name", "queryWallet", "/items/*/name", True),
         ("/*/name", "queryWallet", "/items/*/name", False),
         ("getWallet /name", "updateWallet", "/name", False),
+        ("/metadata/**", "getWallet", "/metadata/a/b", True),
+        ("/**", "getWallet", "/a/b", True),
         ("header Link", "updateWallet", "header link", True),
         ("updateWallet header link", "getWallet", "header link", False),
     ],
@@ -659,3 +661,19 @@ def test_times_are_compared_by_how_they_move() -> None:
     assert times.unlike(key, at("03"), at("32")) is None  # not remembered: the next one is no other difference
     assert times.unlike(key, at("03.0004"), at("32")) is None
     assert times.unlike(("<wallet 2>", "updated_at"), at("01"), at("01")) is None
+
+
+def test_ctrl_c_while_cleaning_up(mock: Mock, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who will not wait for it gets what was seen, and is told what is left."""
+
+    def hurry(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("contract_tests.compare.comparing.close_wallets", hurry)
+    one = comparing(mock, session, provider="polar", at_random=0)
+    one.sides[0].subject.created["wallet_of_ours"] = "active"
+    run = one.run()
+    close(one)
+
+    assert (run.verdict, run.interrupted) == ("inconclusive", "interrupted")
+    assert run.leftovers == ["A: active: wallet_of_ours"]

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 
 class Imitation(NamedTuple):
-    """What `compare` shows of a service that has the defect: `said` by the service, wherever it is at `places`."""
+    """What `compare` shows of a service that has the defect: `said` by the service at all of `places`, in a `situation`."""
 
     said: str
     places: frozenset[str]
+    situation: str = ""
 
 
 _ROWS = ("getWalletTransactions", "queryWalletTransaction")
@@ -27,15 +28,17 @@ IMITATIONS = {
     ),
     "reference-type-empty": Imitation('""', frozenset(f"{rows} shape /items/*/reference_type" for rows in _ROWS)),
     "terminate-answers-message": Imitation("an object with message", frozenset({"terminateWallet shape -"})),
-    "search-without-paging-fails": Imitation("500", frozenset({"queryWallet status -"})),
-    "update-of-unknown-fails": Imitation("500", frozenset({"updateWallet status -"})),
+    "search-without-paging-fails": Imitation("500", frozenset({"queryWallet status -"}), "no page"),
+    "update-of-unknown-fails": Imitation("500", frozenset({"updateWallet status -"}), "a wallet that nobody has"),
     "update-shows-old-time": Imitation("(as before)", frozenset({"updateWallet value /updated_at"})),
 }
 
 
 def imitations(differences: Iterable[Difference]) -> list[str]:
     """The defects with which the mock would not differ there, by name."""
-    said = {entry.fingerprint: entry.a for entry in differences if entry.fails}
-    return [
-        name for name, entry in IMITATIONS.items() if all(place in said and entry.said in said[place] for place in entry.places)
-    ]
+    seen = {entry.fingerprint: entry for entry in differences if entry.fails}
+
+    def fits(place: str, known: Imitation) -> bool:
+        return place in seen and known.said in seen[place].a and known.situation in seen[place].situation
+
+    return [name for name, known in IMITATIONS.items() if all(fits(place, known) for place in known.places)]

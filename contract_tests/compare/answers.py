@@ -111,9 +111,7 @@ class _Comparison:
 
     def _headers(self) -> None:
         contract = _declared_headers(self.first)
-        sides = [
-            {name.decode("latin-1"): value.decode("latin-1") for name, value in seen.response.headers} for seen in self._both
-        ]
+        sides = [_headers(seen) for seen in self._both]
         for name in sorted(sides[0].keys() | sides[1].keys()):
             one, two = sides[0].get(name), sides[1].get(name)
             if name not in contract and name not in lawful.MEANINGFUL_HEADERS:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from contract_tests.compare import flexprice, polar
 from contract_tests.compare.answers import Aligned
@@ -70,7 +71,10 @@ class Comparing:
         self._people = Pseudonyms(a.seed)
 
     def run(self) -> Comparison:
-        """Everything from the first request to the verdict. Ctrl-C ends it early; what was made is closed in any case."""
+        """Everything from the first request to the verdict.
+
+        Ctrl-C ends it early, with what was seen; what was made is closed. A second Ctrl-C leaves it.
+        """
         passes: list[Tally] = []
         with interruptible(self._hold):
             try:
@@ -90,9 +94,13 @@ class Comparing:
                 self.result.interrupted = f"the comparison failed, which is a mistake of walletproof: {what}"
             except KeyboardInterrupt:
                 self.result.interrupted = "interrupted"
-                for side in self.sides:
-                    side.subject.target.hurry.clear()
-            self._clean_up()
+            self._held = False
+            for side in self.sides:
+                side.subject.target.hurry.clear()
+            try:
+                self._clean_up()
+            except KeyboardInterrupt:  # somebody will not wait for that either
+                self.result.interrupted = "interrupted"
         return self._conclude(passes)
 
     def wallets_of_a(self) -> Iterator[tuple[Operation, Exchange, float]]:
@@ -151,7 +159,7 @@ class Comparing:
     def _is_mock(side: Side) -> bool:
         """Whether it is a mock of ours; only this machine is asked."""
         target = side.subject.target
-        if not is_loopback(target.origin.partition("://")[2].rpartition(":")[0] or target.origin.partition("://")[2]):
+        if not is_loopback(urlsplit(target.origin).hostname or ""):
             return False
         try:
             answer = target.send(Request("GET", "/_mock/personas"), Identity("none")).response
@@ -224,8 +232,10 @@ class Comparing:
             if "active" in subject.created.values():
                 deadline, mode = subject.target.deadline, subject.guard.mode
                 subject.target.deadline, subject.guard.mode = time.monotonic() + 30, "all"
-                close_wallets(Stage(subject, "clean-up", self._started))
-                subject.target.deadline, subject.guard.mode = deadline, mode
+                try:
+                    close_wallets(Stage(subject, "clean-up", self._started))
+                finally:
+                    subject.target.deadline, subject.guard.mode = deadline, mode
 
     def _conclude(self, passes: Sequence[Tally]) -> Comparison:
         run = self.result

@@ -28,9 +28,6 @@ ANY_VALUE_HEADERS = ("x-request-id", "retry-after")
 WORDS = frozenset({"message", "msg", "detail", "details", "title", "hint", "error_description", "internal_error", "ctx", "input"})
 """Members of error bodies that are for people: their words are listed, not counted."""
 
-CODES = frozenset({"code", "type", "error", "http_status_code", "status", "loc"})
-"""Members of error bodies that programs branch on. `error` only where it is one word."""
-
 MAPS = frozenset({"metadata"})
 """Objects whose members are data: one that is missing is another value, no other shape."""
 
@@ -56,7 +53,7 @@ def volatile(text: str) -> Volatile:
     if found is None:
         raise ValueError("expected a JSON pointer such as /wallet/updated_at or /items/*/name, or `header NAME`")
     place = found["place"].lower() if found["place"].startswith("header ") else found["place"]
-    pattern = re.escape(place).replace(r"/\*\*/", "/(?:.+/)?").replace(r"\*", "[^/]+")
+    pattern = re.escape(place).replace(r"/\*\*/", "/(?:.+/)?").replace(r"\*\*", ".+").replace(r"\*", "[^/]+")
     return Volatile(found["operation"] or "", re.compile(pattern))
 
 

@@ -210,14 +210,14 @@ class Passage:
             shown(self._impersonal(answer.sent) if others else answer.sent, side.subject.target.base, self._secrets)
             for side, answer in zip(self.sides, answers, strict=True)
         )
-        said = [self._people.text(text) if others else text for text in (entry.first, entry.second)]
+        said = [self._people.text(text) if others else text for text in (entry.first, entry.second, entry.problem)]
         before = [line for wallet in step.wallets for line in self._before.get(str(wallet), ())]
         found = self.result.differences[key] = Difference(
             fingerprint=key,
             operation=step.operation,
             kind=entry.kind,
             pointer=place(entry.pointer),
-            problem=self._hidden(entry.problem),
+            problem=self._hidden(said[2]),
             situation=step.situation,
             a=self._hidden(said[0]),
             b=self._hidden(said[1]),

@@ -73,7 +73,7 @@ class _Actions:
     def __init__(self, merged: dict[str, Any]) -> None:
         self._merged = merged
         self.actions: dict[Location, list[dict[str, Any]]] = {}
-        self._values: dict[Location, list[Any]] = {}
+        self._schemas: dict[Location, dict[str, dict[str, Any]]] = {}  # of the values seen, by their text
 
     @property
     def listed(self) -> list[dict[str, Any]]:
@@ -139,21 +139,19 @@ class _Actions:
         self._replace((*response, "headers", known), looser, description)
 
     def _widen(self, location: Location, value: Any, description: str) -> None:
-        values = self._values.setdefault(location, [])
-        if any(value == other and type(value) is type(other) for other in values):
-            return
-        values.append(value)
         node = self._node(location)
-        if [*values] == [None] and self._is_30 and "$ref" not in node and "type" in node:
+        schema = self._enum(node, value) or self._inferred(value)
+        schemas = self._schemas.setdefault(location, {})
+        key = json.dumps(schema, sort_keys=True)
+        if key in schemas:
+            return
+        schemas[key] = schema
+        if value is None and len(schemas) == 1 and self._is_30 and "$ref" not in node and "type" in node:
             allowed = {"nullable": True, **({"enum": [None]} if "enum" in node else {})}
             self.actions[location] = [{"target": _path(location), "description": description, "update": allowed}]
             return
-        kinds: dict[str, Any] = {}
-        for entry in values:
-            schema = self._enum(node, entry) or self._inferred(entry)
-            kinds.setdefault(json.dumps(schema, sort_keys=True), schema)
         self.actions.pop(location, None)
-        self._replace(location, {"anyOf": [copy.deepcopy(node), *kinds.values()]}, description)
+        self._replace(location, {"anyOf": [copy.deepcopy(node), *schemas.values()]}, description)
 
     def _replace(self, location: Location, value: Any, description: str) -> None:
         *parent, last = location

@@ -34,6 +34,7 @@ from troubled import Asked, always, http
 
 from contract_tests.checking import contract
 from contract_tests.codings import Undecodable, acceptable, decoded
+from contract_tests.finding import Finding
 from contract_tests.listening import listen
 from contract_tests.policy import Policy
 from contract_tests.proxy.examination import Examination, Seen
@@ -43,6 +44,7 @@ from contract_tests.proxy.server import Serving
 from contract_tests.proxy.upstream import Upstream
 from contract_tests.proxy.view import View
 from contract_tests.source import InputError
+from contract_tests.traffic.addressing import Placed
 from contract_tests.traffic.examiner import Traffic
 from contract_tests.traffic.har_file import HarFile
 from contract_tests.traffic.reading import read
@@ -806,6 +808,8 @@ LOCATIONS = {
     "//HOST/base/": "PROXY/",
     "next": "next",
     "/beyond": "/beyond",
+    "/base": "/base",
+    "SERVICE?next=/base/x": "SERVICE?next=/base/x",
     "SERVICE/based": "SERVICE/based",
     "https://elsewhere.example/base/v1": "https://elsewhere.example/base/v1",
     "SERVICE@evil.example/base/x": "SERVICE@evil.example/base/x",
@@ -885,6 +889,36 @@ def test_trouble_of_the_judge_s_own(
     assert "sesame" not in caplog.text
 
 
+def test_trouble_before_anything_is_sent(mock: Mock, wallet_ids: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding the operation is judging as well: where it fails, the request passes all the same."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("sesame")
+
+    monkeypatch.setattr(Traffic, "place", fail)
+    with proxy(mock.url) as made:
+        got = httpx.get(f"{made.url}/v1/wallets/{wallet_ids['healthy']}", headers=KEY)
+    assert (got.status_code, got.headers[FINDINGS]) == (200, NOWHERE)
+
+
+def test_nobody_waits_for_the_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that takes long to judge goes its way when its time is up, and is judged nevertheless."""
+    gone = threading.Event()
+    judged = []
+
+    def slow(_: Traffic, placed: Placed) -> list[Finding]:
+        judged.append(gone.wait(20))
+        return []
+
+    monkeypatch.setattr(Traffic, "examine", slow)
+    answer = http("200 OK", json.dumps({"name": "x" * 100_000}).encode(), JSON)
+    with troubled.troubled(always(answer)) as server, proxy(server.url) as made:
+        got = httpx.get(f"{made.url}/v1/wallets/wallet_x", headers=KEY, timeout=15)
+        gone.set()
+    assert got.headers[FINDINGS] == "later: it is long or slow"
+    assert judged == [True]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
 def test_compressed_bodies_are_judged(coding: str) -> None:
     """The service is asked for what can be read, and what it compressed is judged and passed on as it is."""
@@ -933,6 +967,8 @@ def test_block(mock: Mock, session: str) -> None:
             large = client.post("/wallets", content=b'{"currency": "' + b"x" * (2 << 20) + b'"}')
             good = client.post("/wallets", json={"currency": "usd", "customer_id": "c"}, headers={"expect": "100-continue"})
             elsewhere = client.post("/elsewhere", json={"currency": 5})
+            unread = client.post("/wallets", content=b'{"currency": 5}', headers={"content-encoding": "br"})
+    assert unread.status_code == 415
     problem = bad.json()
     assert (bad.status_code, bad.headers[FINDINGS].split()[1:]) == (400, ["request.body"])
     assert problem["findings"][0]["pointer"] == "/currency"

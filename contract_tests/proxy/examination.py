@@ -146,7 +146,11 @@ class Examination:
 
     def is_known(self, sides: Sides) -> bool:
         """Whether a request is about an operation of a contract."""
-        return self._traffic.place(sides.recorded(0)) is not None
+        try:
+            return self._traffic.place(sides.recorded(0)) is not None
+        except Exception as error:  # noqa: BLE001 - as below
+            _complain("a request", error)
+            return False
 
     async def objections(self, sides: Sides) -> list[Finding]:
         """What is wrong with a request that has no answer yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -164,14 +165,16 @@ def _led_back(location: bytes, place: Place, host: bytes) -> bytes:
     path, start = location, b""
     if b"://" in location or location.startswith(b"//"):
         scheme, _, rest = location.rpartition(b"//") if location.startswith(b"//") else location.partition(b"//")
-        netloc, slash, path = rest.partition(b"/")
-        path = slash + path
+        netloc = re.split(rb"[/?#]", rest, maxsplit=1)[0]
+        path = rest[len(netloc) :]
         if scheme.lower() not in (b"", place.scheme.encode() + b":") or not _same(netloc, place):
             return location
         start = b"http://" + host if host else b""
+        if not path.startswith(b"/"):
+            path = b"/" + path
     elif not location.startswith(b"/"):
         return location
-    if not path.startswith(prefix + b"/") and path != prefix:
+    if not path.startswith(prefix + b"/"):
         return location  # the proxy does not reach it
     return start + path[len(prefix) :]
 

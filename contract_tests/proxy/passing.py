@@ -155,6 +155,8 @@ class _Exchange:
         first: list[h11.Event] = []
         if self._block and self._known:
             first = await self._whole_body()
+            if not sides.recorded(0).sent_known:
+                raise Refused(415, "--block reads requests before they are passed on: send it gzip'd, deflated or as it is")
             findings = await self._examination.objections(sides)
             if findings:
                 await self._object(findings)
@@ -317,17 +319,20 @@ class _Exchange:
         sides = self._sides
         sides.status, sides.headers = answer.status_code, [(bytes(name), bytes(value)) for name, value in answer.headers]
         held: list[h11.Event] = []
+        until = asyncio.get_running_loop().time() + HELD
         if self._known and not any(name == b"content-type" and _is_stream(value) for name, value in sides.headers):
             try:
                 held = await self._hold(service)
             except _BROKEN as error:
                 raise self._trouble(error, service) from None
         if held and isinstance(held[-1], h11.EndOfMessage):
-            judged = await self._judged()
+            judging = asyncio.create_task(self._judged())
             try:
-                await self._send(self._head_of(answer, judged.said), *held)
+                await asyncio.wait((judging,), timeout=max(0.0, until - asyncio.get_running_loop().time()))
+                said = judging.result().said if judging.done() else _LATER
+                await self._send(self._head_of(answer, said), *held)
             finally:  # it counts also if nobody waited for it
-                await self._examination.passed(sides, judged)
+                await self._examination.passed(sides, await judging)
         else:
             await self._stream(service, [self._head_of(answer, _LATER if self._known else NOT_OURS), *held])
             await self._examination.passed(sides, await self._judged())

@@ -23,7 +23,10 @@ _IDLE = 3.0  # seconds: many servers close what is idle for five, and a request 
 
 
 class Upstream:
-    """Opens connections, and keeps the idle ones for the next request. `timeout` is for connecting, in seconds."""
+    """Opens connections, and keeps the idle ones for the next request.
+
+    `timeout`: seconds for connecting, and for the service's next bytes.
+    """
 
     def __init__(self, place: Place, *, timeout: float, insecure: bool) -> None:
         self.place = place

@@ -248,7 +248,7 @@ def test_two_services_in_one_recording(tmp_path: Path, capsys: pytest.CaptureFix
     ("options", "complaint"),
     [
         (("--out", "recording.jsonl"), r"--out .*recording.jsonl: is one of the recordings"),
-        (("--out", "nowhere/made.yaml"), r"--out .*nowhere/made.yaml: No such file or directory"),
+        (("--out", "nowhere/made.yaml"), r"--out .*nowhere/made.yaml: there is no such folder"),
         (
             ("--out", "made.yaml", "--server", "https://other.example.com"),
             r"none of these exchanges .* \(exchanges of other hosts or paths: 1\)",

@@ -214,3 +214,28 @@ def test_thousands_that_begin_alike() -> None:
     for number in range(10_000):
         pseudonyms.exchange(exchange(answered={"x-request-id": f"req-{number}-of-day"}))
     assert time.process_time() - begun < 12
+
+
+def test_numbers_of_people() -> None:
+    """A birthday, a phone or a number of somebody is personal however it is written; amounts stay."""
+    body = {
+        "birth_year": 1984,
+        "dob": 19840312,
+        "house_number": 1247,
+        "metadata": {"kontakt": 4917612345678},
+        "amount": 4917612345678,
+    }
+    clean = json.loads(Pseudonyms().exchange(exchange(body)).request.body)
+
+    assert clean["amount"] == body["amount"]
+    assert not {"1984", "19840312", "1247", "4917612345678"} & set(
+        map(str, (clean["birth_year"], clean["dob"], clean["house_number"], clean["metadata"]["kontakt"]))
+    )
+
+
+@pytest.mark.parametrize("sign", ["a", "\\", "."])
+def test_long_runs_of_one_sign(sign: str) -> None:
+    """Time grows with the length of a message, not with its square."""
+    before = time.process_time()
+    Pseudonyms().exchange(exchange({}, {"message": sign * 100_000}, status=400, answered={"content-type": "application/json"}))
+    assert time.process_time() - before < 5

@@ -161,7 +161,7 @@ def test_times_without_an_offset_are_utc(read_entry: Callable[..., Any], monkeyp
     assert found.started == 1795286701.069
 
 
-@pytest.mark.parametrize("written", [-1, -5000, None])
+@pytest.mark.parametrize("written", [-1, -5000, None, 10**400])
 def test_a_duration_that_nobody_knows_is_none(read_entry: Callable[..., Any], written: object) -> None:
     """Negative and missing durations do not turn time round."""
     assert read_entry(time=written).seconds == 0
@@ -912,6 +912,29 @@ def test_large_bodies_are_left_out(tmp_path: Path) -> None:
     assert (found.sent_known, found.answered_known) == (False, False)
     assert (tmp_path / "proxy.har").stat().st_size < 3000
     assert f'"size":{LARGEST_BODY + 1}' in (tmp_path / "proxy.har").read_text()
+
+
+@pytest.mark.parametrize(("kind", "charset"), [("application/json; charset=utf-16", "utf-16"), ("application/json", "utf-16")])
+def test_secrets_in_wide_characters_are_not_written(tmp_path: Path, kind: str, charset: str) -> None:
+    """The mask knows the names of secrets as they are in ASCII; a body in which they look otherwise is left out."""
+    body = '{"token": "sesame-open-1234"}'.encode(charset)
+    with HarFile(tmp_path / "x.har") as file:
+        file.add(exchange(answered=body, answered_headers=[(b"content-type", kind.encode())]))
+
+    (entry,) = json.loads((tmp_path / "x.har").read_text("utf-8"))["log"]["entries"]
+    assert "text" not in entry["response"]["content"]
+
+
+def test_a_file_that_cannot_be_mended_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes nothing any more is the same clear word, whatever fails last."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with HarFile(tmp_path / "x.har") as file:
+        monkeypatch.setattr(os, "pwrite", refuse)
+        with pytest.raises(InputError, match="cannot be written: Input/output error"):
+            file.add(exchange())
 
 
 def test_secrets_are_masked_and_stay_different(tmp_path: Path) -> None:

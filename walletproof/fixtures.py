@@ -119,14 +119,17 @@ def _path(out: Path, provider: str, files: int) -> Path:
 
 
 def _write(path: Path, text: str, recordings: Sequence[Path]) -> None:
+    from contract_tests.reports.formats import write_file
     from contract_tests.source import InputError
 
-    if any(path.exists() and path.samefile(recording) for recording in recordings):
-        raise InputError(f"--out {path}: is one of the recordings")
     try:
-        path.write_text(text, "utf-8")
+        if any(path.exists() and path.samefile(recording) for recording in recordings):
+            raise InputError(f"--out {path}: is one of the recordings")
+        if not path.parent.is_dir():
+            raise InputError(f"--out {path}: there is no such folder")
+        write_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise InputError(f"--out {path}: {error.strerror}") from None
+        raise InputError(f"--out {path}: {error.strerror or error}") from None
 
 
 def _about(path: Path, file: FixtureFile) -> Iterator[str]:

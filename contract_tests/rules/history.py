@@ -38,7 +38,7 @@ class Judged:
 
 
 class History(Protocol):
-    """What was seen of one provider, moment after moment, ordered by when they started.
+    """What was seen of one provider, moment after moment: ordered by when they started or, from a proxy, by when they ended.
 
     `rules` are all that it may judge. It keeps little of each moment, and of no more wallets than there is room for.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from base64 import b64encode
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -78,9 +80,9 @@ class HarFile:
             while done < len(whole):
                 done += os.pwrite(self._file, whole[done:], self._end + done)
         except OSError as error:
-            # No room: what was there is made whole again, for which there was room before.
-            os.pwrite(self._file, _TAIL, self._end)
-            os.ftruncate(self._file, self._end + len(_TAIL))
+            with suppress(OSError):  # what was there is made whole again, for which there mostly is room
+                os.pwrite(self._file, _TAIL, self._end)
+                os.ftruncate(self._file, self._end + len(_TAIL))
             raise self._refused(error) from None
         self._end += len(data)
 
@@ -125,8 +127,18 @@ def _kept(message: Request | Response, *, known: bool) -> tuple[_Kept, int]:
     body, headers = wire.decoded(message.body, headers, LARGEST_BODY)
     if body is None:
         return (headers, None), len(message.body)
-    hides = content_type(headers).startswith("multipart/")
+    hides = content_type(headers).startswith("multipart/") or _is_disguised(wire.charset(headers), body)
     return (headers, None if hides or len(body) > LARGEST_BODY else body), len(body)
+
+
+def _is_disguised(charset: str, body: bytes) -> bool:
+    """Whether names of secrets look otherwise in a body than the mask knows them."""
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) and b"\0" in body:
+        return True
+    try:
+        return "token".encode(charset) != b"token"
+    except (UnicodeError, LookupError):
+        return False
 
 
 def _request(origin: str, request: Request, size: int, *, kept: bool) -> dict[str, Any]:

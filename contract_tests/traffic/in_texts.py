@@ -26,7 +26,7 @@ _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 JWT = re.compile(r"\beyj[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 USER_INFO = re.compile(r"(?<=://)[^/@\s\"'<>]+(?=@)")
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    (Kind.EMAIL, re.compile(rf'"[^"@\n]{{1,64}}"@[\w.-]+|{EMAIL.pattern}')),
+    (Kind.EMAIL, re.compile(rf'"[^"@\n]{{1,64}}"@[\w.-]+|(?<![\w.!#$%*+~^-]){EMAIL.pattern}')),
     (Kind.NUMBER, re.compile(r"\b[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,4})?\b")),  # an IBAN
     (Kind.NUMBER, re.compile(rf"{_NOT_IN_A_WORD}\d(?:[ -]?\d){{12,18}}(?![\w.])")),  # of a card
     (Kind.IP, re.compile(rf"{_NOT_IN_A_WORD}(?<![a-z]/)(?:{_BYTE}\.){{3}}{_BYTE}(?![\w.]*\w)")),

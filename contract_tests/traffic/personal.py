@@ -254,8 +254,8 @@ class Pseudonyms:
         def write_number(value: str, member: Member) -> str:
             if any(map(is_secret, (*member.above, member.name))):
                 return f'"{HIDDEN}"'
-            personal = kinds.named(member.name) in (Kind.PHONE, Kind.NUMBER, Kind.POSTAL_CODE, Kind.NAME, Kind.USER_NAME)
-            if personal or (of_people(member) and in_texts.is_card(value)):
+            free = of_people(member) or kinds.is_of_people(member.name)
+            if kinds.named(member.name) or (free and kinds.kind_of(member.name, value, of_people=True) is Kind.NUMBER):
                 shown = re.sub(r"\D", "", self._replacement(Kind.NUMBER, value, where + member.pointer))
                 return shown.lstrip("0") or "0"
             return value

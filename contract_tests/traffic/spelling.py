@@ -10,7 +10,7 @@ from functools import lru_cache
 from html import unescape
 
 _ENCODED = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|(?:\\+u[0-9A-Fa-f]{4})+|\\+[nrtbf\"/]|&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos|nbsp);"
+    r"(?:%[0-9A-Fa-f]{2})+|(?<!\\)(?:\\+u[0-9A-Fa-f]{4})+|(?<!\\)\\+[nrtbf\"/]|&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos|nbsp);"
 )
 _LAYERS = 3  # a URL in a query in a query
 # Scripts that put no spaces between words: there each sign is one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import math
 import re
 from base64 import b64decode
 from collections.abc import Sequence
@@ -134,7 +133,7 @@ def seconds(value: Any, where: str, unit: float = 1.0) -> float:
         return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotUsable(f"{where} is {kind(value)}, expected a number")
-    return value * unit if 0 <= value < math.inf else 0.0
+    return value * unit if 0 <= value < _LATEST else 0.0
 
 
 def headers(value: Any, where: str) -> list[tuple[bytes, bytes]]:

@@ -36,6 +36,7 @@ class FlexpriceFile:
         self.personas = {f"wallet-{number}": wallet for number, wallet in enumerate(wallets, 1)}
         self._clean = clean
         self._keys: set[str] = set()
+        self._row_ids: set[str] = set()
         self._external_ids: set[str] = set()
         owners = {_owner(wallet) for wallet in wallets}
         found = [
@@ -167,10 +168,16 @@ class FlexpriceFile:
             self.notes.append(f"{name}: a row has no idempotency key in the file, since another row has the same")
             key = ""
         self._keys.add(key)
+        row_id = row.id if _is_id("wtxn", row.id) else None
+        if row_id in self._row_ids:
+            self.notes.append(f"{name}: a row gets another id, since another wallet's row has the same")
+            row_id = None
+        elif row_id:
+            self._row_ids.add(row_id)
         usual_reason = "PURCHASED_CREDIT_DIRECT" if row.is_credit else "CREDIT_ADJUSTMENT"
         values = {
             "credit" if row.is_credit else "debit": row.credits,
-            "id": row.id if _is_id("wtxn", row.id) else None,
+            "id": row_id,
             "at": row.at,
             "reason": None if row.reason == usual_reason else row.reason,
             "status": None if row.status == "completed" or not row.is_credit else row.status,

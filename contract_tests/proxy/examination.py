@@ -163,6 +163,10 @@ class Examination:
                 _complain("a request", error)
                 return []
 
+    def judges_at_once(self, sides: Sides) -> bool:
+        """Whether an exchange is short, and nobody is before it: then a limit to waiting would cost more than it saves."""
+        return sides.size <= _AT_ONCE and not self._turn.locked()
+
     async def judge(self, sides: Sides, known: bool) -> Judged:
         """Judge an exchange that has ended. `known`: it is about an operation of a contract."""
         async with self._turn:

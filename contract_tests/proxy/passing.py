@@ -328,7 +328,10 @@ class _Exchange:
         if held and isinstance(held[-1], h11.EndOfMessage):
             judging = asyncio.create_task(self._judged())
             try:
-                await asyncio.wait((judging,), timeout=max(0.0, until - asyncio.get_running_loop().time()))
+                if not self._examination.judges_at_once(sides):
+                    await asyncio.wait((judging,), timeout=max(0.0, until - asyncio.get_running_loop().time()))
+                else:
+                    await judging
                 said = judging.result().said if judging.done() else _LATER
                 await self._send(self._head_of(answer, said), *held)
             finally:  # it counts also if nobody waited for it
